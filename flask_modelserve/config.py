@@ -1,0 +1,43 @@
+"""The config keys of the extension, read once in ``init_app``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+PREFIX = "MODELSERVE_"
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Every key with its default; a field ``ping_path`` is ``app.config["MODELSERVE_PING_PATH"]``.
+
+    Paths are those of the service routes; None switches a route off. Sizes are in bytes.
+    """
+
+    ping_path: str | None = "/__ping"
+    metrics_path: str | None = "/__metrics"
+    cache_max_bytes: int = 1_000_000
+
+    @classmethod
+    def read(cls, config: Mapping[str, Any]) -> Config:
+        """Take the keys that an app sets.
+
+        Raises:
+            ValueError: For a ``MODELSERVE_`` key that does not exist, or a path without its slash.
+        """
+        known = {PREFIX + field.name.upper(): field.name for field in fields(cls)}
+        given = {key: value for key, value in config.items() if key.startswith(PREFIX)}
+        unknown = sorted(given.keys() - known.keys())
+        if unknown:
+            raise ValueError(
+                f"app.config has {', '.join(unknown)}, which flask_modelserve does not know; "
+                f"its keys are {', '.join(sorted(known))}"
+            )
+        for key, value in given.items():
+            if key.endswith("_PATH") and not (value is None or str(value).startswith("/")):
+                raise ValueError(f"app.config[{key!r}] = {value!r}: write a path such as '/{value}'")
+        return cls(**{known[key]: value for key, value in given.items()})

@@ -1,0 +1,262 @@
+"""Endpoint: one spec bound to one app, and the way of one request through it.
+
+    body -> content.read -> schema.decode -> caching.lookup -> call
+         -> schema.check -> content.write -> caching.store -> metrics.observe -> response
+"""
+
+from __future__ import annotations
+
+import threading
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+from flask import request as current_request
+from flask.signals import got_request_exception
+from werkzeug.exceptions import HTTPException, InternalServerError, UnsupportedMediaType
+from werkzeug.wrappers import Response as BaseResponse
+
+from .content import (
+    JSON,
+    PROTOBUF_TYPES,
+    Accept,
+    dumps_of,
+    loads_of,
+    read_body,
+    read_format,
+)
+from .errors import BadResponse, InvalidRequest, problem
+from .parameters import Parameters
+from .schema import compile_request, compile_response
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from flask import Flask, Request, Response
+
+    from .caching import AnswerCache
+    from .metrics import EndpointMetrics
+    from .schema import Arguments, Identity
+    from .spec import EndpointSpec
+
+
+class Endpoint:
+    """The view function of one endpoint; all that a request needs is an attribute of it."""
+
+    def __init__(
+        self,
+        spec: EndpointSpec,
+        app: Flask,
+        *,
+        metrics: EndpointMetrics,
+        cache: AnswerCache | None,
+    ) -> None:
+        """Bind a spec to an app.
+
+        Raises:
+            TypeError: For a schema that is not one, or that does not fit the function.
+            ValueError: For an example that the schema refuses.
+        """
+        self.spec = spec
+        self._app = app
+        self._metrics = metrics
+        self._cache = cache
+        self._parameters = Parameters.of(spec.function, spec.schema)
+        self._request = compile_request(
+            spec.schema,
+            self._parameters,
+            ignore_unknown_fields=spec.ignore_unknown_fields,
+            loads=loads_of(app),
+        )
+        self._response = compile_response(spec.response_schema, dumps=dumps_of(app))
+        self._accept = Accept((JSON, *PROTOBUF_TYPES) if self._response.binary else (JSON,))
+        self._response_class = app.response_class
+        self._headers = self._constant_headers()
+        self._call = _caller(app, spec.handler)
+
+    def __call__(self, **url: Any) -> Response:
+        """Answer one request; ``url`` holds the URL's arguments."""
+        metrics = self._metrics
+        outcome = "error"
+        metrics.in_flight.inc()
+        try:
+            # The request itself: each look through its proxy costs as much as a call.
+            response, outcome = self._respond(current_request._get_current_object(), url)
+        except Exception as error:
+            response, outcome = self._fail(error)
+        finally:
+            metrics.in_flight.dec()
+            metrics.outcomes[outcome].inc()
+        return response
+
+    def _respond(self, request: Request, url: dict[str, Any]) -> tuple[Response, str]:
+        media_type = self._accept.choose(request.environ.get("HTTP_ACCEPT", ""))
+        arguments, identity = self._read(request)
+        if url:
+            _merge(arguments, url)
+        self._parameters.refuse_missing(arguments)
+        if self._cache is None:
+            response, _ = self._answer(arguments, media_type, [])
+        else:
+            key = self._cache.key(request, media_type, url, identity())
+            hit = self._cache.lookup(request, key)
+            if hit is not None:
+                return self._make(hit.body, media_type, self._cache.hit_headers(hit)), "hit"
+            response, body = self._answer(arguments, media_type, [])
+            stored = body is not None and self._cache.keep(request, key, body)
+            response.headers.extend(self._cache.miss_headers(request, stored=stored))
+        return response, _outcome(response.status_code)
+
+    def _read(self, request: Request) -> tuple[Arguments, Identity]:
+        """Take a request's input from its body, or from its query string where it has none."""
+        if request.method in {"GET", "HEAD"}:
+            return self._request.read_query(request.args)
+        body_format = read_format(request.environ.get("CONTENT_TYPE", ""))
+        body = read_body(request)
+        if body_format is JSON:
+            return self._request.read_json(body)
+        if not self._request.binary:
+            raise UnsupportedMediaType(f"This endpoint reads {JSON}.")
+        return self._request.read_binary(body)
+
+    def _answer(
+        self, arguments: Arguments, media_type: str, headers: list[tuple[str, str]]
+    ) -> tuple[Response, bytes | None]:
+        """Call the function, and write what it returns.
+
+        Returns:
+            The response, and the body where it may be cached: not that of a ``Response`` that
+            the function made, nor one with a status of its own.
+        """
+        begun = perf_counter()
+        try:
+            answer = self._call(**arguments)
+        finally:
+            self._metrics.predict.observe(perf_counter() - begun)
+        if isinstance(answer, BaseResponse):
+            return self._app.make_response(answer), None
+        status = None
+        if type(answer) is tuple:
+            answer, status, headers = _split(answer)
+        if media_type is JSON:
+            body = self._response.write_json(answer)
+        else:
+            body = self._response.write_binary(answer)
+        response = self._make(body, media_type, headers)
+        if status is None:
+            return response, body
+        response.status_code = status
+        return response, None
+
+    def _make(self, body: bytes, media_type: str, headers: list[tuple[str, str]]) -> Response:
+        return self._response_class(
+            [body],
+            200,
+            [*self._headers[media_type], ("Content-Length", str(len(body))), *headers],
+        )
+
+    def _constant_headers(self) -> dict[str, list[tuple[str, str]]]:
+        """Return the headers of every answer, by media type."""
+        headers = []
+        if len(self._accept.offers) > 1:
+            headers.append(("Vary", "Accept"))
+        if self.spec.version is not None:
+            headers.append(("X-Model-Version", self.spec.version))
+        return {offer: [("Content-Type", offer), *headers] for offer in self._accept.offers}
+
+    def _fail(self, error: Exception) -> tuple[Response, str]:
+        """Turn an exception into a response; the app's own error handlers come first.
+
+        Raises:
+            Exception: The same, where Flask is to propagate it (debugger, tests).
+        """
+        app = self._app
+        try:
+            handled: Any = app.handle_user_exception(error)
+        except Exception as unhandled:
+            if _propagates(app):
+                raise
+            return self._crash(unhandled), "error"
+        if isinstance(error, BadResponse):
+            app.logger.error("Bad answer of endpoint %s: %s", self.spec.endpoint, error)
+            self._signal(error)
+            outcome = "bad_response"
+        else:
+            outcome = None
+        response = self._as_response(handled, error)
+        return response, outcome or _outcome(response.status_code)
+
+    def _crash(self, error: Exception) -> Response:
+        """Do what Flask does with an unhandled exception, but answer with a problem document."""
+        app = self._app
+        self._signal(error)
+        app.log_exception((type(error), error, error.__traceback__))
+        hidden = InternalServerError(original_exception=error)
+        return self._as_response(app.handle_http_exception(hidden), hidden)
+
+    def _signal(self, error: Exception) -> None:
+        app = self._app
+        got_request_exception.send(app, _async_wrapper=app.ensure_sync, exception=error)
+
+    def _as_response(self, handled: Any, error: Exception) -> Response:
+        """Make a response of what an error handler returned: the error itself if there was none."""
+        if handled is error and isinstance(error, HTTPException) and error.response is None:
+            return problem(error, self._response_class)
+        return self._app.make_response(handled)
+
+
+def _caller(app: Flask, handler: Any) -> Callable[..., Any]:
+    """Return what calls a handler: a class is made into an instance by its first request."""
+    if not isinstance(handler, type):
+        return app.ensure_sync(handler)
+    instance: Callable[..., Any] | None = None
+    lock = threading.Lock()
+
+    def call(**arguments: Any) -> Any:
+        nonlocal instance
+        if instance is None:
+            with lock:  # one model per process, however many requests come first
+                if instance is None:
+                    instance = app.ensure_sync(handler().__call__)
+        return instance(**arguments)
+
+    return call
+
+
+def _merge(arguments: Arguments, url: dict[str, Any]) -> None:
+    """Add the URL's arguments; the body may repeat one, but not contradict it."""
+    errors = [
+        {"field": name, "message": "differs from the URL's"}
+        for name in url.keys() & arguments.keys()
+        if arguments[name] != url[name]
+    ]
+    if errors:
+        raise InvalidRequest("The body contradicts the URL.", errors=errors)  # type: ignore[arg-type]  # dicts of the TypedDict's shape
+    arguments.update(url)
+
+
+def _split(answer: tuple[Any, ...]) -> tuple[Any, int | None, list[tuple[str, str]]]:
+    """Take ``(body, status)`` and ``(body, status, headers)`` apart, as Flask's views return them.
+
+    Only behind a dict: any other tuple is an array.
+    """
+    if (
+        len(answer) in {2, 3}
+        and isinstance(answer[0], dict)
+        and isinstance(answer[1], int)
+        and 100 <= answer[1] <= 599
+    ):
+        headers = dict(answer[2]) if len(answer) == 3 else {}
+        return answer[0], int(answer[1]), list(headers.items())
+    return answer, None, []
+
+
+def _outcome(status: int) -> str:
+    if status < 400:
+        return "ok"
+    return "invalid" if status < 500 else "error"
+
+
+def _propagates(app: Flask) -> bool:
+    """Tell whether Flask would let an unhandled exception through, as its ``handle_exception``."""
+    configured = app.config["PROPAGATE_EXCEPTIONS"]
+    return bool(app.testing or app.debug) if configured is None else bool(configured)

@@ -1,0 +1,226 @@
+"""The instruments, bound once per endpoint, and the ``/__metrics`` route.
+
+Exposition and the metrics of all routes are those of prometheus-flask-exporter, its per-request
+hooks apart: they cost more than our whole stages of decode and check together.
+"""
+
+from __future__ import annotations
+
+import inspect
+from itertools import chain
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+from flask import Response, request
+from flask.signals import got_request_exception
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_flask_exporter import PrometheusMetrics
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+    from collections.abc import Iterable, Iterator
+
+    from flask import Flask
+    from prometheus_client import Metric
+    from prometheus_client.registry import Collector
+
+    from .config import Config
+
+OUTCOMES = ("ok", "hit", "invalid", "error", "bad_response")
+
+_METHODS = {"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"}
+
+
+class AppRegistry(CollectorRegistry):
+    """One app's metrics, shown together with those of prometheus_client's own registry.
+
+    Each app has one, since two can't share names in a registry; what a user's code measures with
+    prometheus_client alone is in the global one, and appears in every app's ``/__metrics``.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.by_name: dict[str, Collector] = {}
+
+    def register(self, collector: Collector) -> None:
+        super().register(collector)
+        for metric in collector.describe() if hasattr(collector, "describe") else ():
+            self.by_name[metric.name] = collector
+
+    def collect(self) -> Iterator[Metric]:
+        return _merge(super().collect(), REGISTRY.collect())
+
+    def restricted_registry(self, names: Iterable[str]) -> Any:
+        return _Restricted(super().restricted_registry(names), REGISTRY.restricted_registry(names))
+
+
+class _Restricted:
+    """The metrics of some names, out of two registries."""
+
+    def __init__(self, *registries: Any) -> None:
+        self._registries = registries
+
+    def collect(self) -> Iterator[Metric]:
+        return _merge(*(registry.collect() for registry in self._registries))
+
+
+def _merge(*families: Iterable[Metric]) -> Iterator[Metric]:
+    """Chain metrics; of two with one name only the first is shown, or no server could read it."""
+    seen = set()
+    for family in chain(*families):
+        if family.name not in seen:
+            seen.add(family.name)
+            yield family
+
+
+class Instruments:
+    """The extension's own metrics in one registry; labels are bounded."""
+
+    _known: WeakKeyDictionary[CollectorRegistry, Instruments] = WeakKeyDictionary()
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.requests = Counter(
+            "modelserve_requests",
+            "Requests to an endpoint, by what came of them",
+            ("endpoint", "outcome"),
+            registry=registry,
+        )
+        self.predict = Histogram(
+            "modelserve_predict_seconds",
+            "Seconds that an endpoint's function took",
+            ("endpoint",),
+            registry=registry,
+        )
+        self.in_flight = Gauge(
+            "modelserve_in_flight",
+            "Requests that an endpoint is answering",
+            ("endpoint",),
+            multiprocess_mode="livesum",
+            registry=registry,
+        )
+        self.cache_errors = Counter(
+            "modelserve_cache_errors",
+            "Reads and writes that the cache failed",
+            registry=registry,
+        )
+
+    @classmethod
+    def of(cls, registry: CollectorRegistry) -> Instruments:
+        """Return the instruments of a registry, which apps may share if their user wants so."""
+        known = cls._known.get(registry)
+        if known is None:
+            known = cls._known[registry] = cls(registry)
+        return known
+
+
+class AppMetrics:
+    """The exporter of one app: the one that it has, or a new one with a registry of its own."""
+
+    def __init__(self, app: Flask, exporter: PrometheusMetrics | None) -> None:
+        # The user's exporter goes on recording every route, ours included, in the user's own way.
+        self.exporter = exporter or _find_exporter(app) or _record_routes(app)
+        self.instruments = Instruments.of(self.exporter.registry)
+
+    def add_route(self, app: Flask, config: Config) -> None:
+        """Add ``/__metrics``, in the text format that the scraper accepts."""
+        if config.metrics_path is None:
+            return
+
+        @self.exporter.do_not_track()
+        def modelserve_metrics() -> Response:
+            names = request.args.getlist("name[]") or None
+            data, content_type = self.exporter.generate_metrics(
+                request.headers.get("Accept"), names
+            )
+            return Response(data, content_type=content_type)
+
+        app.add_url_rule(config.metrics_path, view_func=modelserve_metrics)
+
+
+class EndpointMetrics:
+    """The children that one endpoint writes, looked up once."""
+
+    def __init__(self, instruments: Instruments, endpoint: str) -> None:
+        self.outcomes = {
+            outcome: instruments.requests.labels(endpoint, outcome) for outcome in OUTCOMES
+        }
+        self.predict = instruments.predict.labels(endpoint)
+        self.in_flight = instruments.in_flight.labels(endpoint)
+
+
+class RouteRecorder:
+    """WSGI middleware that records every route in the exporter's own metrics."""
+
+    def __init__(self, wsgi_app: WSGIApplication, registry: AppRegistry) -> None:
+        self._wsgi_app = wsgi_app
+        self._duration: Any = registry.by_name["flask_http_request_duration_seconds"]
+        self._total: Any = registry.by_name["flask_http_request"]
+        self._exceptions: Any = registry.by_name["flask_http_request_exceptions"]
+        # By method, endpoint and status: all bounded, and looked up here at once.
+        self._children: dict[tuple[str, str | None, str], tuple[Any, Any]] = {}
+
+    def __call__(
+        self, environ: WSGIEnvironment, start_response: StartResponse
+    ) -> Iterable[bytes]:
+        started = perf_counter()
+        status = "500"
+
+        def recording(line: str, *args: Any) -> Any:
+            nonlocal status
+            status = line[:3]
+            return start_response(line, *args)
+
+        try:
+            return self._wsgi_app(environ, recording)
+        finally:
+            # Flask leaves its request there; an error before routing leaves none.
+            answered = environ.get("werkzeug.request")
+            endpoint = answered.endpoint if answered is not None else None
+            key = (environ["REQUEST_METHOD"], endpoint, status)
+            children = self._children.get(key) or self._look_up(*key)
+            children[0].observe(perf_counter() - started)
+            children[1].inc()
+
+    def count_exception(self, _sender: Flask, **_extra: object) -> None:
+        """Count an exception that no handler of the app took (``got_request_exception``)."""
+        self._exceptions.labels(request.method, 500).inc()
+
+    def _look_up(self, method: str, endpoint: str | None, status: str) -> tuple[Any, Any]:
+        # A client may send any method: those that HTTP does not have share one series.
+        known = method if method in _METHODS else "other"
+        children = self._duration.labels(known, endpoint, status), self._total.labels(known, status)
+        if known == method:
+            self._children[method, endpoint, status] = children
+        return children
+
+
+class _NoHooks:
+    """Stands in for an app where the exporter would add its hooks."""
+
+    @staticmethod
+    def before_request(hook: Any) -> Any:
+        return hook
+
+    after_request = teardown_request = before_request
+
+
+def _record_routes(app: Flask) -> PrometheusMetrics:
+    """Give an app an exporter of its own, which records by middleware rather than by hooks."""
+    registry = AppRegistry()
+    exporter = PrometheusMetrics(None, path=None, group_by="endpoint", registry=registry)
+    exporter.export_defaults(group_by="endpoint", app=_NoHooks())
+    recorder = RouteRecorder(app.wsgi_app, registry)
+    app.wsgi_app = recorder  # type: ignore[method-assign]  # how Flask's docs add middleware
+    got_request_exception.connect(recorder.count_exception, app)
+    return exporter
+
+
+def _find_exporter(app: Flask) -> PrometheusMetrics | None:
+    """Find the exporter that the app has: it leaves no trace but its hooks."""
+    for hook in app.after_request_funcs.get(None, ()):
+        if getattr(hook, "__module__", None) == PrometheusMetrics.__module__:
+            exporter = inspect.getclosurevars(hook).nonlocals.get("self")
+            if isinstance(exporter, PrometheusMetrics):
+                return exporter
+    return None

@@ -1,0 +1,324 @@
+"""The shape of a message type: how its values become Python's, and what its JSON may not hold."""
+
+from __future__ import annotations
+
+import datetime
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from protobuf import (
+    DescEnum,
+    DescField,
+    DescFieldValueList,
+    DescFieldValueMap,
+    DescFieldValueMessage,
+    DescFieldValueScalar,
+    DescMessage,
+    Registry,
+    ScalarType,
+    message_to_json_value,
+)
+
+from .duplicates import count_keys
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    # Turns a field's value, helped by the JSON it was parsed from, into what the function gets.
+    Convert = Callable[[Any, Any], Any]
+    Count = Callable[[Any], int]
+
+_EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
+_OPEN_VALUES = {"Struct", "Value", "ListValue", "Any"}
+_WRAPPERS = {
+    f"{kind}Value"
+    for kind in ("Double", "Float", "Int64", "UInt64", "Int32", "UInt32", "Bool", "String", "Bytes")
+}
+_WIDE = {
+    ScalarType.INT64,
+    ScalarType.UINT64,
+    ScalarType.SINT64,
+    ScalarType.FIXED64,
+    ScalarType.SFIXED64,
+}
+
+
+class Conflict(Exception):
+    """Two keys of one object mean the same field, or members of one oneof."""
+
+
+@dataclass(frozen=True, slots=True)
+class FieldShape:
+    """One field.
+
+    Attributes:
+        name: Its proto name, the name of the function's argument.
+        attribute: The message's attribute that holds it, or the ``Oneof`` it is in.
+        convert: Turns its value into the function's; None where it is that already.
+        in_oneof: Whether it is a member of a oneof.
+        takes_null: Whether a JSON null is a value of it, rather than its absence.
+        message: The shape of its message, or of its elements' or map values'.
+        slot: What no two keys of an object may share: its name, or its oneof's.
+    """
+
+    description: DescField
+    name: str
+    attribute: str
+    convert: Convert | None
+    in_oneof: bool
+    takes_null: bool
+    message: MessageShape | None
+    slot: str
+
+
+@dataclass(slots=True)
+class MessageShape:
+    """One message type; ``fields`` has each of them under both its names."""
+
+    description: DescMessage
+    fields: dict[str, FieldShape] = field(default_factory=dict)
+    nested: dict[str, Count] = field(default_factory=dict)
+    may_conflict: bool = False
+    required: frozenset[str] = frozenset()
+
+    def arguments(self, message: Any, value: dict[str, Any]) -> dict[str, Any]:
+        """Return the fields that the JSON ``value`` sets, as ``message`` holds them."""
+        return read_fields(self.fields, message, value)
+
+    def count(self, value: Any) -> int:
+        """Count the keys of all objects within a JSON value that the type accepts.
+
+        Raises:
+            Conflict: Where two keys mean the same field, or members of one oneof.
+        """
+        total = len(value)
+        if self.may_conflict and total > 1:
+            slots = [self.fields[key].slot for key in value if key in self.fields]
+            if len(set(slots)) < len(slots):
+                raise Conflict
+        for key, count in self.nested.items():
+            item = value.get(key)
+            if item is not None:
+                total += count(item)
+        return total
+
+    @property
+    def is_special(self) -> bool:
+        """Whether the type has a JSON form of its own, as Timestamp or Struct have."""
+        return special(self.description) is not None
+
+
+def read_fields(fields: dict[str, FieldShape], message: Any, value: dict[str, Any]) -> Any:
+    """Return those ``fields`` that the JSON ``value`` sets, as ``message`` holds them."""
+    found = {}
+    for key, item in value.items():
+        shape = fields.get(key)
+        if shape is None or (item is None and not shape.takes_null):
+            continue
+        held = getattr(message, shape.attribute)
+        if shape.in_oneof:
+            held = held.value
+        found[shape.name] = held if shape.convert is None else shape.convert(held, item)
+    return found
+
+
+def special(description: DescMessage) -> str | None:
+    """Return the short name of a well-known type with a JSON form of its own, else None."""
+    package, _, name = description.type_name.rpartition(".")
+    if package != "google.protobuf":
+        return None
+    known = {"Timestamp", "Duration", "FieldMask"} | _OPEN_VALUES | _WRAPPERS
+    return name if name in known else None
+
+
+class Shapes:
+    """Compiles message types, each once, since a type may hold itself."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+        self._known: dict[str, MessageShape] = {}
+
+    def of(self, description: DescMessage) -> MessageShape:
+        """Return the shape of a message type."""
+        known = self._known.get(description.type_name)
+        if known is not None:
+            return known
+        shape = self._known[description.type_name] = MessageShape(description)
+        if shape.is_special:
+            return shape
+        for description_of_field in description.fields:
+            compiled = self._field(description_of_field)
+            for name in {description_of_field.name, description_of_field.json_name}:
+                shape.fields[name] = compiled
+                count = self._counter(description_of_field)
+                if count is not None:
+                    shape.nested[name] = count
+        names = {compiled.name for compiled in shape.fields.values()}
+        shape.may_conflict = len(shape.fields) > len(names) or bool(description.oneofs)
+        shape.required = frozenset(f.name for f in description.fields if f.presence == 3)
+        return shape
+
+    def _field(self, description: DescField) -> FieldShape:
+        value = description.value
+        element = _element(description)
+        oneof = getattr(value, "oneof", None)
+        single = not isinstance(value, DescFieldValueList | DescFieldValueMap)
+        return FieldShape(
+            description=description,
+            name=description.name,
+            attribute=oneof.local_name if oneof is not None else description.local_name,
+            convert=self._converter(value),
+            in_oneof=oneof is not None,
+            takes_null=single and _takes_null(element),
+            message=self.of(element) if isinstance(element, DescMessage) else None,
+            slot=f"oneof {oneof.name}" if oneof is not None else description.name,
+        )
+
+    def _converter(self, value: Any) -> Convert | None:
+        if isinstance(value, DescFieldValueScalar):
+            return None
+        if isinstance(value, DescFieldValueList):
+            each = self._element_converter(value.element)
+            return None if each is None else partial(_convert_list, each)
+        if isinstance(value, DescFieldValueMap):
+            each = self._element_converter(value.value)
+            return None if each is None else partial(_convert_map, each)
+        if isinstance(value, DescFieldValueMessage):
+            return self._element_converter(value.message)
+        return self._element_converter(value.enum)
+
+    def _element_converter(self, element: ScalarType | DescMessage | DescEnum) -> Convert | None:
+        if isinstance(element, DescEnum):
+            names: dict[int, str | None] = {v.number: v.name for v in element.values}
+            if element.type_name == "google.protobuf.NullValue":
+                names[0] = None
+            return lambda held, _: names.get(int(held), int(held))
+        if isinstance(element, DescMessage):
+            return self._message_converter(element)
+        return None
+
+    def _message_converter(self, description: DescMessage) -> Convert:
+        name = special(description)
+        if name is None:
+            return self.of(description).arguments
+        if name == "Timestamp":
+            return lambda held, _: _EPOCH + datetime.timedelta(
+                seconds=held.seconds, microseconds=held.nanos // 1000
+            )
+        if name == "Duration":
+            return lambda held, _: datetime.timedelta(
+                seconds=held.seconds, microseconds=int(held.nanos / 1000)
+            )
+        if name == "FieldMask":
+            return lambda held, _: held.paths
+        if name in _WRAPPERS:
+            return lambda held, _: held.value
+        return lambda held, _: message_to_json_value(held, registry=self._registry)
+
+    def _counter(self, description: DescField) -> Count | None:
+        """Return what counts the keys within a field's JSON value; None where it has none."""
+        element = _element(description)
+        each: Count | None = None
+        if isinstance(element, DescMessage):
+            name = special(element)
+            each = self.of(element).count if name is None else None
+            if name in _OPEN_VALUES:
+                each = count_keys
+        if isinstance(description.value, DescFieldValueMap):
+            return len if each is None else partial(_count_map, each)
+        if isinstance(description.value, DescFieldValueList) and each is not None:
+            return partial(_count_list, each)
+        return each
+
+
+def _element(description: DescField) -> ScalarType | DescMessage | DescEnum:
+    value = description.value
+    if isinstance(value, DescFieldValueList):
+        return value.element
+    if isinstance(value, DescFieldValueMap):
+        return value.value
+    if isinstance(value, DescFieldValueMessage):
+        return value.message
+    if isinstance(value, DescFieldValueScalar):
+        return value.scalar
+    return value.enum
+
+
+def _takes_null(element: ScalarType | DescMessage | DescEnum) -> bool:
+    return isinstance(element, DescMessage | DescEnum) and element.type_name in {
+        "google.protobuf.Value",
+        "google.protobuf.NullValue",
+    }
+
+
+def _convert_list(each: Convert, held: list[Any], value: list[Any]) -> list[Any]:
+    return list(map(each, held, value))
+
+
+def _convert_map(each: Convert, held: dict[Any, Any], value: dict[str, Any]) -> dict[Any, Any]:
+    if len(held) < len(value):  # "1" and "01" are one key of a map<int32, …>
+        raise Conflict
+    return {
+        key: each(item, sent)
+        for (key, item), sent in zip(held.items(), value.values(), strict=True)
+    }
+
+
+def _count_list(each: Count, value: list[Any]) -> int:
+    return sum(map(each, value))
+
+
+def _count_map(each: Count, value: dict[str, Any]) -> int:
+    return len(value) + sum(map(each, value.values()))
+
+
+def restore_zeros(shape: MessageShape, value: dict[str, Any], rendered: dict[str, Any]) -> None:
+    """Put back the zeros that ``value`` sets, since ProtoJSON leaves out those without presence.
+
+    Args:
+        shape: The type of both.
+        value: A JSON object as it was sent or returned.
+        rendered: The same message as ProtoJSON, changed in place.
+    """
+    for key, item in value.items():
+        compiled = shape.fields.get(key)
+        if compiled is None or item is None:
+            continue
+        name = compiled.description.json_name
+        if name not in rendered:
+            if not compiled.in_oneof:
+                rendered[name] = _zero(compiled.description)
+        elif compiled.message is not None and not compiled.message.is_special:
+            _restore_nested(compiled, item, rendered[name])
+
+
+def _restore_nested(compiled: FieldShape, item: Any, rendered: Any) -> None:
+    assert compiled.message is not None
+    pairs: Any
+    if isinstance(compiled.description.value, DescFieldValueList):
+        pairs = zip(item, rendered, strict=False)
+    elif isinstance(compiled.description.value, DescFieldValueMap):
+        pairs = zip(item.values(), rendered.values(), strict=False)
+    else:
+        pairs = ((item, rendered),)
+    for one, other in pairs:
+        restore_zeros(compiled.message, one, other)
+
+
+def _zero(description: DescField) -> Any:
+    """Return the JSON form of a field's zero value."""
+    value = description.value
+    if isinstance(value, DescFieldValueList):
+        return []
+    if isinstance(value, DescFieldValueMap):
+        return {}
+    if not isinstance(value, DescFieldValueScalar):
+        return value.enum.values[0].name if not isinstance(value, DescFieldValueMessage) else {}
+    if value.scalar in _WIDE:
+        return "0"
+    if value.scalar is ScalarType.BOOL:
+        return False
+    if value.scalar in {ScalarType.STRING, ScalarType.BYTES}:
+        return ""
+    return 0.0 if value.scalar in {ScalarType.DOUBLE, ScalarType.FLOAT} else 0

@@ -1,0 +1,139 @@
+"""EndpointSpec: what a user declared about one endpoint, checked when it is declared."""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import inspect
+import math
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, TypedDict
+
+from .schema import split_module
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from flask import Blueprint
+
+
+class EndpointOptions(TypedDict, total=False):
+    """The options of ``ModelServe.endpoint``."""
+
+    schema: Any
+    response_schema: Any
+    methods: Iterable[str]
+    cache: float | None
+    example: Any
+    version: str | None
+    ignore_unknown_fields: bool
+    blueprint: Blueprint | None
+    endpoint: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class EndpointSpec:
+    """One endpoint as declared; bound to each app that it is served by.
+
+    Attributes:
+        rule: The URL rule, as in Flask.
+        handler: The function, the instance, or the class to make one of.
+    """
+
+    rule: str
+    handler: Any
+    schema: Any = None
+    response_schema: Any = None
+    methods: tuple[str, ...] = ("POST",)
+    cache: float | None = None
+    example: Any = None
+    version: str | None = None
+    ignore_unknown_fields: bool = False
+    blueprint: Blueprint | None = None
+    endpoint: str
+
+    @classmethod
+    def declare(cls, rule: str, handler: Any, options: EndpointOptions) -> EndpointSpec:
+        """Check a declaration.
+
+        Raises:
+            TypeError: For an unknown option, or one of a wrong type.
+            ValueError: For an option of a wrong value.
+        """
+        values: dict[str, Any] = dict(options)
+        known = {field.name for field in fields(cls)} - {"rule", "handler"}
+        for name in values:
+            if name not in known:
+                close = difflib.get_close_matches(name, known, n=1)
+                hint = f"did you mean {close[0]}?" if close else f"it has {', '.join(sorted(known))}"
+                raise TypeError(f"endpoint() has no option {name!r}: {hint}")
+        if not callable(handler):
+            raise TypeError(f"{handler!r} can't be served: decorate a function or a class")
+        values["schema"], values["response_schema"] = split_module(
+            values.get("schema"), values.get("response_schema")
+        )
+        values["methods"] = _methods(values.get("methods", ("POST",)))
+        values["endpoint"] = values.get("endpoint") or _name(handler)
+        _check_cache(values.get("cache"))
+        _check_version(values.get("version"))
+        if isinstance(handler, type):
+            _check_class(handler)
+        return cls(rule=rule, handler=handler, **values)
+
+    @property
+    def function(self) -> Callable[..., Any]:
+        """What is called, as far as its signature goes: a class's ``__call__`` without self."""
+        if not isinstance(self.handler, type):
+            function: Callable[..., Any] = self.handler
+            return function
+        return functools.partial(self.handler.__call__, None)
+
+    @property
+    def is_decorated(self) -> bool:
+        """Whether the function is wrapped by a decorator, which may look at who is asking."""
+        return hasattr(self.handler, "__wrapped__")
+
+
+def _methods(methods: Any) -> tuple[str, ...]:
+    if isinstance(methods, str):
+        raise TypeError(f'methods={methods!r}: write methods=["{methods}"]')
+    return tuple(method.upper() for method in methods)
+
+
+def _name(handler: Any) -> str:
+    while isinstance(handler, functools.partial):
+        handler = handler.func
+    name: str = getattr(handler, "__name__", type(handler).__name__)
+    if not name.isidentifier():
+        raise ValueError(f"{handler!r} has no name of its own: write endpoint='a_name'")
+    return name
+
+
+def _check_cache(cache: Any) -> None:
+    if cache is None:
+        return
+    if isinstance(cache, bool) or not isinstance(cache, int | float):
+        raise TypeError(f"cache={cache!r}: write the seconds to keep an answer, such as cache=60")
+    if not (math.isfinite(cache) and cache > 0):
+        raise ValueError(f"cache={cache!r}: write a positive number of seconds, or leave it out")
+
+
+def _check_version(version: Any) -> None:
+    if version is None:
+        return
+    if not isinstance(version, str):
+        raise TypeError(f'version={version!r}: write a string, such as version="1.2"')
+    if not (version.isascii() and version.isprintable() and version.strip()):
+        raise ValueError(f"version={version!r} is sent as a header: use printable ASCII")
+
+
+def _check_class(handler: type) -> None:
+    if not callable(getattr(handler, "__call__", None)) or "__call__" not in dir(handler):
+        raise TypeError(f"{handler.__name__} has no __call__ to serve: write one")
+    try:
+        inspect.signature(handler).bind()
+    except TypeError:
+        raise TypeError(
+            f"{handler.__name__} can't be made without arguments: decorate an instance, as in "
+            f"serve.endpoint(rule)({handler.__name__}(...))"
+        ) from None
