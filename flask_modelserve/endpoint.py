@@ -29,14 +29,16 @@ from .parameters import Parameters
 from .schema import compile_request, compile_response
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from flask import Flask, Request, Response
 
     from .caching import AnswerCache
     from .metrics import EndpointMetrics
-    from .schema import Arguments, Identity
+    from .schema import Arguments
     from .spec import EndpointSpec
+
+    Headers = Sequence[tuple[str, str]]
 
 
 class Endpoint:
@@ -90,23 +92,24 @@ class Endpoint:
 
     def _respond(self, request: Request, url: dict[str, Any]) -> tuple[Response, str]:
         media_type = self._accept.choose(request.environ.get("HTTP_ACCEPT", ""))
-        arguments, identity = self._read(request)
+        arguments, state = self._read(request)
         if url:
             _merge(arguments, url)
         self._parameters.refuse_missing(arguments)
         if self._cache is None:
-            response, _ = self._answer(arguments, media_type, [])
+            response, _ = self._answer(arguments, media_type)
         else:
-            key = self._cache.key(request, media_type, url, identity())
+            canonical = self._request.canonical(state)
+            key = self._cache.key(request, media_type, url, canonical)
             hit = self._cache.lookup(request, key)
             if hit is not None:
                 return self._make(hit.body, media_type, self._cache.hit_headers(hit)), "hit"
-            response, body = self._answer(arguments, media_type, [])
+            response, body = self._answer(arguments, media_type)
             stored = body is not None and self._cache.keep(request, key, body)
             response.headers.extend(self._cache.miss_headers(request, stored=stored))
         return response, _outcome(response.status_code)
 
-    def _read(self, request: Request) -> tuple[Arguments, Identity]:
+    def _read(self, request: Request) -> tuple[Arguments, Any]:
         """Take a request's input from its body, or from its query string where it has none."""
         if request.method in {"GET", "HEAD"}:
             return self._request.read_query(request.args)
@@ -118,9 +121,7 @@ class Endpoint:
             raise UnsupportedMediaType(f"This endpoint reads {JSON}.")
         return self._request.read_binary(body)
 
-    def _answer(
-        self, arguments: Arguments, media_type: str, headers: list[tuple[str, str]]
-    ) -> tuple[Response, bytes | None]:
+    def _answer(self, arguments: Arguments, media_type: str) -> tuple[Response, bytes | None]:
         """Call the function, and write what it returns.
 
         Returns:
@@ -134,7 +135,7 @@ class Endpoint:
             self._metrics.predict.observe(perf_counter() - begun)
         if isinstance(answer, BaseResponse):
             return self._app.make_response(answer), None
-        status = None
+        status, headers = None, ()
         if type(answer) is tuple:
             answer, status, headers = _split(answer)
         if media_type is JSON:
@@ -147,21 +148,20 @@ class Endpoint:
         response.status_code = status
         return response, None
 
-    def _make(self, body: bytes, media_type: str, headers: list[tuple[str, str]]) -> Response:
-        return self._response_class(
-            [body],
-            200,
-            [*self._headers[media_type], ("Content-Length", str(len(body))), *headers],
-        )
+    def _make(self, body: bytes, media_type: str, headers: Headers = ()) -> Response:
+        response = self._response_class([body], content_type=media_type)
+        if self._headers or headers:
+            response.headers.extend((*self._headers, *headers))
+        return response
 
-    def _constant_headers(self) -> dict[str, list[tuple[str, str]]]:
-        """Return the headers of every answer, by media type."""
+    def _constant_headers(self) -> list[tuple[str, str]]:
+        """Return the headers of every answer."""
         headers = []
-        if len(self._accept.offers) > 1:
-            headers.append(("Vary", "Accept"))
+        if len(self._accept.offers) > 1 and not {"GET", "HEAD"}.isdisjoint(self.spec.methods):
+            headers.append(("Vary", "Accept"))  # no cache on the way keeps what POST answers
         if self.spec.version is not None:
             headers.append(("X-Model-Version", self.spec.version))
-        return {offer: [("Content-Type", offer), *headers] for offer in self._accept.offers}
+        return headers
 
     def _fail(self, error: Exception) -> tuple[Response, str]:
         """Turn an exception into a response; the app's own error handlers come first.
@@ -234,7 +234,7 @@ def _merge(arguments: Arguments, url: dict[str, Any]) -> None:
     arguments.update(url)
 
 
-def _split(answer: tuple[Any, ...]) -> tuple[Any, int | None, list[tuple[str, str]]]:
+def _split(answer: tuple[Any, ...]) -> tuple[Any, int | None, Headers]:
     """Take ``(body, status)`` and ``(body, status, headers)`` apart, as Flask's views return them.
 
     Only behind a dict: any other tuple is an array.
@@ -245,9 +245,9 @@ def _split(answer: tuple[Any, ...]) -> tuple[Any, int | None, list[tuple[str, st
         and isinstance(answer[1], int)
         and 100 <= answer[1] <= 599
     ):
-        headers = dict(answer[2]) if len(answer) == 3 else {}
-        return answer[0], int(answer[1]), list(headers.items())
-    return answer, None, []
+        headers = tuple(dict(answer[2]).items()) if len(answer) == 3 else ()
+        return answer[0], int(answer[1]), headers
+    return answer, None, ()
 
 
 def _outcome(status: int) -> str:

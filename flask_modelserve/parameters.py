@@ -73,8 +73,8 @@ class Parameters:
         Raises:
             InvalidRequest: 400, with the name of each missing argument.
         """
-        missing = self.required - arguments.keys()
-        if missing:
+        if not self.required <= arguments.keys():
+            missing = self.required - arguments.keys()
             raise InvalidRequest(
                 "The request lacks what the endpoint requires.",
                 errors=[

@@ -18,15 +18,13 @@ if TYPE_CHECKING:
     from ..parameters import Parameters
 
     Arguments = dict[str, Any]
-    # What a request's answer is cached by: made only when it is needed.
-    Identity = Callable[[], bytes]
 
 
 class RequestSchema(Protocol):
     """Decodes a request's input into the arguments of a function.
 
-    Each method returns the arguments, and what makes their canonical form: equal for inputs of
-    equal meaning, different for all others.
+    Each ``read_`` method returns the arguments, and what ``canonical`` makes bytes of: equal for
+    inputs of equal meaning, different for all others. Only a cache asks for them.
 
     Raises:
         InvalidRequest: 400, with the path of every bad field.
@@ -34,9 +32,10 @@ class RequestSchema(Protocol):
 
     binary: bool
 
-    def read_json(self, body: bytes) -> tuple[Arguments, Identity]: ...
-    def read_binary(self, body: bytes) -> tuple[Arguments, Identity]: ...
-    def read_query(self, query: MultiDict[str, str]) -> tuple[Arguments, Identity]: ...
+    def read_json(self, body: bytes) -> tuple[Arguments, Any]: ...
+    def read_binary(self, body: bytes) -> tuple[Arguments, Any]: ...
+    def read_query(self, query: MultiDict[str, str]) -> tuple[Arguments, Any]: ...
+    def canonical(self, state: Any) -> bytes: ...
 
 
 class ResponseSchema(Protocol):

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from werkzeug.datastructures import MultiDict
 
     from ..parameters import Parameters
-    from . import Arguments, Identity
+    from . import Arguments
 
 
 class ModelRequest:
@@ -34,12 +34,12 @@ class ModelRequest:
         properties = schema.model_json_schema().get("properties", {})
         self._lists = {name for name, kind in properties.items() if kind.get("type") == "array"}
 
-    def read_json(self, body: bytes) -> tuple[Arguments, Identity]:
+    def read_json(self, body: bytes) -> tuple[Arguments, Any]:
         value = loads(body)
         refuse_duplicates(body, value)
         return self._read(value)
 
-    def read_query(self, query: MultiDict[str, str]) -> tuple[Arguments, Identity]:
+    def read_query(self, query: MultiDict[str, str]) -> tuple[Arguments, Any]:
         return self._read(
             {
                 name: texts if name in self._lists or len(texts) > 1 else texts[0]
@@ -50,15 +50,17 @@ class ModelRequest:
     def read_binary(self, body: bytes) -> NoReturn:
         raise NotImplementedError(f"a {type(self).__name__} does not read {PROTOBUF}")
 
-    def _read(self, value: Any) -> tuple[Arguments, Identity]:
+    def _read(self, value: Any) -> tuple[Arguments, Any]:
         try:
             model = self._validate(value)
         except (ValueError, TypeError) as error:
             raise InvalidRequest(
                 "The request does not fit the schema.", errors=_errors(error)
             ) from None
-        identity = partial(orjson.dumps, value, option=orjson.OPT_SORT_KEYS)
-        return self._arguments(model), identity
+        return self._arguments(model), value
+
+    def canonical(self, state: Any) -> bytes:
+        return orjson.dumps(state, option=orjson.OPT_SORT_KEYS)
 
     def _arguments(self, model: Any) -> Arguments:
         parameters = self._parameters

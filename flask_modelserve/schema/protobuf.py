@@ -6,7 +6,7 @@ the class's own descriptors. https://protobuf.dev/programming-guides/json/
 
 from __future__ import annotations
 
-from functools import cache, partial
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -15,7 +15,7 @@ from protobuf import DescMessage, Message, message_from_json_value, message_to_j
 from ..content import dumps, loads, plain
 from ..errors import BadResponse, FieldError, InvalidRequest
 from .descriptors import dynamic_type, find_types
-from .duplicates import refuse_duplicates
+from .duplicates import count_keys, refuse_duplicates
 from .refusal import MAX_ERRORS, explain
 from .rules import Rules, rules_of
 from .shapes import Conflict, Shapes, read_fields, restore_zeros, special
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from werkzeug.datastructures import MultiDict
 
     from ..parameters import Parameters
-    from . import Arguments, Identity
+    from . import Arguments
 
 # What protobuf-py raises for a value that does not fit.
 _REFUSALS = (TypeError, ValueError, OverflowError, RecursionError)
@@ -38,6 +38,7 @@ class MessageType:
         self.type, self.registry = dynamic_type(message_class)
         self.is_native = self.type is message_class
         self.shape = Shapes(self.registry).of(self.type.desc())
+        self._count = None if self.shape.is_special else self.shape.count
         self.rules: Rules | None = rules_of(self.type.desc())
         self._has_required = _has_required(self.type.desc())
 
@@ -75,7 +76,8 @@ class MessageType:
     def render_with_zeros(self, message: Message, value: Any) -> Any:
         """Return a message as ProtoJSON, with the zeros that the JSON ``value`` sets."""
         rendered = self.render(message)
-        if not self.shape.is_special and self.shape.count(value) != self.shape.count(rendered):
+        count = self._count
+        if count is not None and count(value) != count(rendered):
             restore_zeros(self.shape, value, rendered)
         return rendered
 
@@ -135,26 +137,27 @@ class MessageRequest:
                 f"{name} has no fields to give as arguments; take the message itself: "
                 f"def function(message: {name})"
             )
-        self._fields = {
-            key: field
+        self._readers = {
+            key: field.reader
             for key, field in shape.fields.items()
             if parameters.takes_all or field.name in parameters.names
         }
+        self._count = count_keys if shape.is_special else shape.count
 
-    def read_json(self, body: bytes) -> tuple[Arguments, Identity]:
+    def read_json(self, body: bytes) -> tuple[Arguments, Any]:
         value = loads(body)
         message = self._parse(value)
         try:
-            refuse_duplicates(body, value, None if self._type.shape.is_special else self._count)
+            refuse_duplicates(body, value, self._count)
         except Conflict:
             raise self._refusal(value) from None
         return self._arguments(message, value)
 
-    def read_query(self, query: MultiDict[str, str]) -> tuple[Arguments, Identity]:
+    def read_query(self, query: MultiDict[str, str]) -> tuple[Arguments, Any]:
         value = _nest_query(self._type.type.desc(), query)
         return self._arguments(self._parse(value), value)
 
-    def read_binary(self, body: bytes) -> tuple[Arguments, Identity]:
+    def read_binary(self, body: bytes) -> tuple[Arguments, Any]:
         if self._message is not None:
             return self._read_whole(body)
         try:
@@ -168,11 +171,15 @@ class MessageRequest:
     def _name(self) -> str:
         return self._type.shape.description.type_name
 
-    @property
-    def _count(self) -> Any:
-        return self._type.shape.count
+    def canonical(self, state: Any) -> bytes:
+        message, value = state
+        if message is None:
+            body: bytes = value
+            return b"binary " + body
+        rendered = self._type.render_with_zeros(message, value)
+        return orjson.dumps(rendered, option=orjson.OPT_SORT_KEYS)
 
-    def _read_whole(self, body: bytes) -> tuple[Arguments, Identity]:
+    def _read_whole(self, body: bytes) -> tuple[Arguments, Any]:
         """Read a message that the function takes whole, unknown fields included."""
         assert self._message is not None
         try:
@@ -183,7 +190,7 @@ class MessageRequest:
         except Exception as error:  # google.protobuf's DecodeError, without importing it
             raise InvalidRequest(f"The body is not a {self._name} message: {error}.") from None
         self._check_rules(message)
-        return {self._message: message}, lambda: b"binary " + body
+        return {self._message: message}, (None, body)
 
     def _parse(self, value: Any) -> Message:
         try:
@@ -198,19 +205,15 @@ class MessageRequest:
         more = " Only the first bad fields are named." if len(errors) == MAX_ERRORS else ""
         return InvalidRequest(f"The request does not fit {self._name}.{more}", errors=errors)
 
-    def _arguments(self, message: Message, value: Any) -> tuple[Arguments, Identity]:
+    def _arguments(self, message: Message, value: Any) -> tuple[Arguments, Any]:
         self._check_rules(message)
         try:
-            arguments = read_fields(self._fields, message, value)
+            arguments = read_fields(self._readers, message, value)
         except Conflict:
             raise self._refusal(value, ValueError("a map names a key twice")) from None
         if self._message is not None:
             arguments[self._message] = self._type.convert(message)
-        return arguments, partial(self._canonical, message, value)
-
-    def _canonical(self, message: Message, value: Any) -> bytes:
-        rendered = self._type.render_with_zeros(message, value)
-        return orjson.dumps(rendered, option=orjson.OPT_SORT_KEYS)
+        return arguments, (message, value)
 
     def _check_rules(self, message: Any) -> None:
         if self._type.rules is not None:

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
     # Turns a field's value, helped by the JSON it was parsed from, into what the function gets.
     Convert = Callable[[Any, Any], Any]
+    # A field's name, attribute, whether it is in a oneof and takes null, and its conversion.
+    Reader = tuple[str, str, bool, bool, Convert | None]
     Count = Callable[[Any], int]
 
 _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
@@ -71,27 +73,41 @@ class FieldShape:
     message: MessageShape | None
     slot: str
 
+    @property
+    def reader(self) -> Reader:
+        """What ``read_fields`` needs of it."""
+        return self.name, self.attribute, self.in_oneof, self.takes_null, self.convert
+
 
 @dataclass(slots=True)
 class MessageShape:
-    """One message type; ``fields`` has each of them under both its names."""
+    """One message type; ``fields`` has each of them under both its names.
+
+    Attributes:
+        readers: What ``read_fields`` needs of each field, under both its names.
+        nested: What counts the keys within those fields that may hold objects.
+        count: Counts the keys of all objects within a JSON value that the type accepts; raises
+            ``Conflict`` where two keys mean the same field, or members of one oneof.
+    """
 
     description: DescMessage
     fields: dict[str, FieldShape] = field(default_factory=dict)
+    readers: dict[str, Reader] = field(default_factory=dict)
     nested: dict[str, Count] = field(default_factory=dict)
     may_conflict: bool = False
     required: frozenset[str] = frozenset()
+    count: Count = field(init=False)
 
-    def arguments(self, message: Any, value: dict[str, Any]) -> dict[str, Any]:
-        """Return the fields that the JSON ``value`` sets, as ``message`` holds them."""
-        return read_fields(self.fields, message, value)
+    def __post_init__(self) -> None:
+        self.count = self._count
 
-    def count(self, value: Any) -> int:
-        """Count the keys of all objects within a JSON value that the type accepts.
+    def finish(self) -> None:
+        """Take the shortest way to count, once all fields are known."""
+        self.readers.update((key, shape.reader) for key, shape in self.fields.items())
+        if not (self.nested or self.may_conflict):
+            self.count = len
 
-        Raises:
-            Conflict: Where two keys mean the same field, or members of one oneof.
-        """
+    def _count(self, value: Any) -> int:
         total = len(value)
         if self.may_conflict and total > 1:
             slots = [self.fields[key].slot for key in value if key in self.fields]
@@ -109,17 +125,20 @@ class MessageShape:
         return special(self.description) is not None
 
 
-def read_fields(fields: dict[str, FieldShape], message: Any, value: dict[str, Any]) -> Any:
-    """Return those ``fields`` that the JSON ``value`` sets, as ``message`` holds them."""
+def read_fields(readers: dict[str, Reader], message: Any, value: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields that the JSON ``value`` sets, as ``message`` holds them."""
     found = {}
     for key, item in value.items():
-        shape = fields.get(key)
-        if shape is None or (item is None and not shape.takes_null):
+        reader = readers.get(key)
+        if reader is None:
             continue
-        held = getattr(message, shape.attribute)
-        if shape.in_oneof:
+        name, attribute, in_oneof, takes_null, convert = reader
+        if item is None and not takes_null:
+            continue
+        held = getattr(message, attribute)
+        if in_oneof:
             held = held.value
-        found[shape.name] = held if shape.convert is None else shape.convert(held, item)
+        found[name] = held if convert is None else convert(held, item)
     return found
 
 
@@ -157,6 +176,7 @@ class Shapes:
         names = {compiled.name for compiled in shape.fields.values()}
         shape.may_conflict = len(shape.fields) > len(names) or bool(description.oneofs)
         shape.required = frozenset(f.name for f in description.fields if f.presence == 3)
+        shape.finish()
         return shape
 
     def _field(self, description: DescField) -> FieldShape:
@@ -201,7 +221,7 @@ class Shapes:
     def _message_converter(self, description: DescMessage) -> Convert:
         name = special(description)
         if name is None:
-            return self.of(description).arguments
+            return partial(read_fields, self.of(description).readers)
         if name == "Timestamp":
             return lambda held, _: _EPOCH + datetime.timedelta(
                 seconds=held.seconds, microseconds=held.nanos // 1000

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import types
 import typing
-from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import orjson
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
     from werkzeug.datastructures import MultiDict
 
     from ..parameters import Parameters
-    from . import Arguments, Identity
+    from . import Arguments
 
 _BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
 # One type per converter: what a query string's text may be turned into.
@@ -47,17 +46,17 @@ class SignatureRequest:
         self._loads = loads
         self._query = {name: _query_reader(kind) for name, kind in parameters.names.items()}
 
-    def read_json(self, body: bytes) -> tuple[Arguments, Identity]:
+    def read_json(self, body: bytes) -> tuple[Arguments, Any]:
         if not body and not self._names:
-            return {}, bytes
+            return {}, {}
         value = self._loads(body)
         if type(value) is not dict:
             raise InvalidRequest(f"The body is {_json_type(value)}; send a JSON object.")
         refuse_duplicates(body, value)
         value = self._known(value)
-        return value, partial(_canonical, value)
+        return value, value
 
-    def read_query(self, query: MultiDict[str, str]) -> tuple[Arguments, Identity]:
+    def read_query(self, query: MultiDict[str, str]) -> tuple[Arguments, Any]:
         errors: list[FieldError] = []
         value: dict[str, Any] = {}
         for name, texts in query.lists():
@@ -68,10 +67,13 @@ class SignatureRequest:
         if errors:
             raise InvalidRequest("The query string does not fit the endpoint.", errors=errors)
         value = self._known(value)
-        return value, partial(_canonical, value)
+        return value, value
 
     def read_binary(self, body: bytes) -> NoReturn:
         raise NotImplementedError(f"an endpoint without a schema does not read {PROTOBUF}")
+
+    def canonical(self, state: Any) -> bytes:
+        return orjson.dumps(state, default=repr, option=orjson.OPT_SORT_KEYS)
 
     def _known(self, value: Arguments) -> Arguments:
         """Refuse or drop what the function has no parameter for."""
@@ -99,10 +101,6 @@ class AnyResponse:
 
     def write_binary(self, answer: Any) -> NoReturn:
         raise NotImplementedError(f"an endpoint without a response_schema writes no {PROTOBUF}")
-
-
-def _canonical(value: Arguments) -> bytes:
-    return orjson.dumps(value, default=repr, option=orjson.OPT_SORT_KEYS)
 
 
 def _json_type(value: Any) -> str:
