@@ -10,9 +10,10 @@ import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import flask_caching
+from werkzeug.datastructures import RequestCacheControl
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from flask import Flask, Request
     from prometheus_client import Counter
@@ -21,6 +22,8 @@ logger = logging.getLogger(__name__)
 
 _STORED_AT = struct.Struct(">d")
 _NAME = "modelserve"
+_MAX_KEYS = 4096
+_ANYTHING = RequestCacheControl()
 # Who is asking: an answer made for one caller is not given to another.
 _CREDENTIALS = ("HTTP_AUTHORIZATION", "HTTP_COOKIE")
 # Headers that say nothing of who is asking. A decorated function may look at any of the others.
@@ -46,11 +49,21 @@ _IMPERSONAL = {
 class Store:
     """One app's Flask-Caching backend; a fault of it costs a miss, never an error.
 
-    Only ``get`` and ``set`` of the backend are used, and every value is bytes.
+    Only ``get`` and ``set`` of the backend are used, and every value is bytes. After a fault the
+    backend is left alone for some seconds: its client's time-outs and retries would cost every
+    request more than the function does.
     """
 
-    def __init__(self, app: Flask, cache: flask_caching.Cache | None, errors: Counter) -> None:
+    def __init__(
+        self, app: Flask, cache: flask_caching.Cache | None, *, errors: Counter, rest: float
+    ) -> None:
         """Take the given cache, or the app's own, or make one as its ``CACHE_*`` keys say.
+
+        Args:
+            app: The app.
+            cache: A cache that is set up for the app.
+            errors: Counts the faults.
+            rest: Seconds to leave the backend alone after a fault.
 
         Raises:
             RuntimeError: When the app has several caches and none is given.
@@ -58,7 +71,9 @@ class Store:
         self._app = app
         self._cache = cache
         self._errors = errors
+        self._rest = rest
         self._is_sick = False
+        self._retry_at = 0.0
         self._own: flask_caching.Cache | None = None
         self._backend = self._choose()
         self._is_final = False
@@ -69,18 +84,24 @@ class Store:
             # By the first request the app may have made a cache of its own, after ours.
             self._backend = self._choose()
             self._is_final = True
+        if self._is_sick and time.monotonic() < self._retry_at:
+            return None
         try:
             value = self._backend.get(key)
         except Exception as error:  # each backend raises errors of its own
             self._failed(error)
             return None
+        if self._is_sick:
+            self._recovered()
         if value is None or type(value) is bytes:
             return value
-        self._failed(TypeError(f"found a {type(value).__name__} that is not ours"))
+        self._errors.inc()  # it is not ours: another program writes under our keys
         return None
 
     def set(self, key: str, value: bytes, seconds: float) -> bool:
         """Keep a value, and tell whether it is kept."""
+        if self._is_sick and time.monotonic() < self._retry_at:
+            return False
         try:
             kept = self._backend.set(key, value, timeout=math.ceil(seconds))
         except Exception as error:  # each backend raises errors of its own
@@ -89,13 +110,11 @@ class Store:
         if kept is False:
             self._errors.inc()
             return False
-        if self._is_sick:
-            self._is_sick = False
-            logger.warning("The cache of %s answers again.", self._app.name)
         return True
 
     def _failed(self, error: Exception) -> None:
         self._errors.inc()
+        self._retry_at = time.monotonic() + self._rest
         if not self._is_sick:
             self._is_sick = True
             logger.warning(
@@ -103,6 +122,10 @@ class Store:
                 self._app.name,
                 error,
             )
+
+    def _recovered(self) -> None:
+        self._is_sick = False
+        logger.warning("The cache of %s answers again.", self._app.name)
 
     def _choose(self) -> Any:
         found: dict[Any, Any] = self._app.extensions.get("cache", {})
@@ -144,6 +167,7 @@ class AnswerCache:
         seconds: float,
         max_bytes: int,
         identity: tuple[str, ...],
+        media_types: Iterable[str],
         is_personal: bool,
     ) -> None:
         """Bind a store to an endpoint.
@@ -153,34 +177,52 @@ class AnswerCache:
             seconds: How long.
             max_bytes: Larger answers are not kept.
             identity: What tells this endpoint, in this version, from all others.
+            media_types: What it can answer with.
             is_personal: Every header of the caller may matter, not only the credentials.
         """
         self._store = store
         self._seconds = seconds
         self._max_bytes = max_bytes
-        self._base = hashlib.blake2b(repr(identity).encode(), digest_size=20)
+        self._identity = identity
         self._is_personal = is_personal
+        self._anyone = {media: self._digest(media, {}, []) for media in media_types}
+        # The keys of inputs seen before, byte for byte: those need not be decoded again.
+        self._keys: dict[bytes, str] = {}
 
-    def key(
-        self, request: Request, media_type: str, url: Mapping[str, Any], canonical: bytes
-    ) -> str:
-        """Return the key of a request's answer: the same for inputs of the same meaning."""
-        digest = self._base.copy()
-        # repr escapes NUL, so that the parts before it can't be taken for the input behind it.
-        context = repr((media_type, sorted(url.items()), self._caller(request.environ)))
-        digest.update(context.encode("utf-8", "backslashreplace") + b"\0")
+    def context(self, request: Request, media_type: str, url: Mapping[str, Any]) -> Any:
+        """Return the digest of what an answer depends on besides the input."""
+        caller = self._caller(request.environ)
+        if not (url or caller):
+            return self._anyone[media_type]
+        return self._digest(media_type, url, caller)
+
+    def known_key(self, context: Any, form: str, raw: bytes) -> tuple[bytes, str | None]:
+        """Return the digest of an input as it came, and its key if the input came before."""
+        digest = context.copy()
+        digest.update(form.encode())
+        digest.update(raw)
+        seen = digest.digest()
+        return seen, self._keys.get(seen)
+
+    def key(self, context: Any, seen: bytes, canonical: bytes) -> str:
+        """Return the key of an answer: the same for inputs of the same meaning."""
+        digest = context.copy()
         digest.update(canonical)
-        return f"{_NAME}:{digest.hexdigest()}"
+        key = f"{_NAME}:{digest.hexdigest()}"
+        if len(self._keys) >= _MAX_KEYS:
+            self._keys.clear()
+        self._keys[seen] = key
+        return key
 
     def lookup(self, request: Request, key: str) -> Hit | None:
         """Return what is kept for a request, as its Cache-Control allows."""
-        wanted = request.cache_control
+        wanted = _wanted(request)
         if wanted.no_cache or wanted.no_store:
             return None
         entry = self._store.get(key)
         if entry is None or len(entry) < _STORED_AT.size:
             return None
-        # A clock that was set back makes no answer older than it is, or younger than now.
+        # A clock that was set back makes no answer younger than now.
         age = max(0.0, time.time() - _STORED_AT.unpack_from(entry)[0])
         if age >= self._seconds or (wanted.max_age is not None and age > wanted.max_age):
             return None
@@ -188,21 +230,29 @@ class AnswerCache:
 
     def keep(self, request: Request, key: str, body: bytes) -> bool:
         """Keep an answer, and tell whether it is kept."""
-        if request.cache_control.no_store or len(body) > self._max_bytes:
+        if _wanted(request).no_store or len(body) > self._max_bytes:
             return False
         return self._store.set(key, _STORED_AT.pack(time.time()) + body, self._seconds)
 
     def hit_headers(self, hit: Hit) -> list[tuple[str, str]]:
         """Say how old an answer is, and how long it is kept yet."""
-        age = int(hit.age)
-        ttl = max(0, int(self._seconds - hit.age))
-        return [("Age", str(age)), ("Cache-Status", f"{_NAME}; hit; ttl={ttl}")]
+        ttl = int(self._seconds - hit.age)
+        return [("Age", str(int(hit.age))), ("Cache-Status", f"{_NAME}; hit; ttl={ttl}")]
 
     def miss_headers(self, request: Request, *, stored: bool) -> list[tuple[str, str]]:
         """Say why the function was called, and whether its answer is kept."""
-        wanted = request.cache_control
+        wanted = _wanted(request)
         why = "request" if wanted.no_cache or wanted.no_store else "uri-miss"
         return [("Cache-Status", f"{_NAME}; fwd={why}" + ("; stored" if stored else ""))]
+
+    def _digest(
+        self, media_type: str, url: Mapping[str, Any], caller: list[tuple[str, Any]]
+    ) -> Any:
+        # repr escapes NUL, so that nothing before it can be taken for the input behind it.
+        context = repr((self._identity, media_type, sorted(url.items()), caller))
+        return hashlib.blake2b(
+            context.encode("utf-8", "backslashreplace") + b"\0", digest_size=20
+        )
 
     def _caller(self, environ: Mapping[str, Any]) -> list[tuple[str, Any]]:
         if not self._is_personal:
@@ -213,3 +263,8 @@ class AnswerCache:
             if name.startswith("HTTP_") and name not in _IMPERSONAL
         ]
         return [("REMOTE_ADDR", environ.get("REMOTE_ADDR")), *sorted(headers)]
+
+
+def _wanted(request: Request) -> RequestCacheControl:
+    """Return a request's Cache-Control, parsed only where there is one."""
+    return request.cache_control if "HTTP_CACHE_CONTROL" in request.environ else _ANYTHING

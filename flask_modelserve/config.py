@@ -15,12 +15,14 @@ PREFIX = "MODELSERVE_"
 class Config:
     """Every key with its default; a field ``ping_path`` is ``app.config["MODELSERVE_PING_PATH"]``.
 
-    Paths are those of the service routes; None switches a route off. Sizes are in bytes.
+    Paths are those of the service routes; None switches a route off. Sizes are in bytes,
+    times in seconds.
     """
 
     ping_path: str | None = "/__ping"
     metrics_path: str | None = "/__metrics"
-    cache_max_bytes: int = 1_000_000
+    cache_max_bytes: int = 1_000_000  # memcached takes 1 MiB, key and overhead included
+    cache_retry_seconds: float = 5.0
 
     @classmethod
     def read(cls, config: Mapping[str, Any]) -> Config:
@@ -41,3 +43,8 @@ class Config:
             if key.endswith("_PATH") and not (value is None or str(value).startswith("/")):
                 raise ValueError(f"app.config[{key!r}] = {value!r}: write a path such as '/{value}'")
         return cls(**{known[key]: value for key, value in given.items()})
+
+    def paths(self) -> dict[str, str]:
+        """Return the paths of the service routes that are on, by their keys."""
+        values = {PREFIX + f.name.upper(): getattr(self, f.name) for f in fields(self)}
+        return {key: value for key, value in values.items() if key.endswith("_PATH") and value}

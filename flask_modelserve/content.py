@@ -163,7 +163,7 @@ def _as_duration(value: datetime.timedelta) -> str:
     """Write a timedelta as ProtoJSON writes a Duration: seconds with up to six digits."""
     micros = value // datetime.timedelta(microseconds=1)
     seconds, fraction = divmod(abs(micros), 1_000_000)
-    digits = f".{fraction:06d}" if fraction else ""
+    digits = f".{fraction:06d}".rstrip("0") if fraction else ""
     return f"{'-' if micros < 0 else ''}{seconds}{digits}s"
 
 

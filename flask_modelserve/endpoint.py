@@ -6,12 +6,16 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import threading
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl
 
 from flask import request as current_request
 from flask.signals import got_request_exception
+from werkzeug.datastructures import MultiDict
 from werkzeug.exceptions import HTTPException, InternalServerError, UnsupportedMediaType
 from werkzeug.wrappers import Response as BaseResponse
 
@@ -25,8 +29,6 @@ from .content import (
     read_format,
 )
 from .errors import BadResponse, InvalidRequest, problem
-from .parameters import Parameters
-from .schema import compile_request, compile_response
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
     from .spec import EndpointSpec
 
     Headers = Sequence[tuple[str, str]]
+    Read = Callable[[bytes], tuple[Arguments, Any]]
 
 
 class Endpoint:
@@ -52,24 +55,12 @@ class Endpoint:
         metrics: EndpointMetrics,
         cache: AnswerCache | None,
     ) -> None:
-        """Bind a spec to an app.
-
-        Raises:
-            TypeError: For a schema that is not one, or that does not fit the function.
-            ValueError: For an example that the schema refuses.
-        """
         self.spec = spec
         self._app = app
         self._metrics = metrics
         self._cache = cache
-        self._parameters = Parameters.of(spec.function, spec.schema)
-        self._request = compile_request(
-            spec.schema,
-            self._parameters,
-            ignore_unknown_fields=spec.ignore_unknown_fields,
-            loads=loads_of(app),
-        )
-        self._response = compile_response(spec.response_schema, dumps=dumps_of(app))
+        self._request, self._parameters = spec.compile_request(loads_of(app))
+        self._response = spec.compile_response(dumps_of(app))
         self._accept = Accept((JSON, *PROTOBUF_TYPES) if self._response.binary else (JSON,))
         self._response_class = app.response_class
         self._headers = self._constant_headers()
@@ -92,34 +83,63 @@ class Endpoint:
 
     def _respond(self, request: Request, url: dict[str, Any]) -> tuple[Response, str]:
         media_type = self._accept.choose(request.environ.get("HTTP_ACCEPT", ""))
-        arguments, state = self._read(request)
+        read, raw = self._take(request)
+        if self._cache is not None:
+            return self._respond_cached(self._cache, request, url, media_type, read, raw)
+        arguments, _ = self._decode(read, raw, url)
+        response, _ = self._answer(arguments, media_type)
+        return response, _outcome(response.status_code)
+
+    def _respond_cached(
+        self,
+        cache: AnswerCache,
+        request: Request,
+        url: dict[str, Any],
+        media_type: str,
+        read: Read,
+        raw: bytes,
+    ) -> tuple[Response, str]:
+        """Answer with what is kept, or keep the answer."""
+        context = cache.context(request, media_type, url)
+        seen, key = cache.known_key(context, read.__name__, raw)
+        decoded = None
+        if key is None:
+            decoded = self._decode(read, raw, url)
+            key = cache.key(context, seen, self._request.canonical(decoded[1]))
+        hit = cache.lookup(request, key)
+        if hit is not None:
+            return self._make(hit.body, media_type, cache.hit_headers(hit)), "hit"
+        arguments, _ = decoded or self._decode(read, raw, url)
+        response, body = self._answer(arguments, media_type)
+        stored = body is not None and cache.keep(request, key, body)
+        response.headers.extend(cache.miss_headers(request, stored=stored))
+        return response, _outcome(response.status_code)
+
+    def _take(self, request: Request) -> tuple[Read, bytes]:
+        """Take a request's input as it came, and how to read it.
+
+        It is the query string where HTTP gives no meaning to a body, else the body.
+        """
+        environ = request.environ
+        if request.method in {"GET", "HEAD"}:
+            return self._read_query, environ.get("QUERY_STRING", "").encode("latin-1")
+        body_format = read_format(environ.get("CONTENT_TYPE", ""))
+        if body_format is JSON:
+            return self._request.read_json, read_body(request)
+        if not self._request.binary:
+            raise UnsupportedMediaType(f"This endpoint reads {JSON}.")
+        return self._request.read_binary, read_body(request)
+
+    def _read_query(self, raw: bytes) -> tuple[Arguments, Any]:
+        pairs = parse_qsl(raw.decode(errors="replace"), keep_blank_values=True, errors="replace")
+        return self._request.read_query(MultiDict(pairs))
+
+    def _decode(self, read: Read, raw: bytes, url: dict[str, Any]) -> tuple[Arguments, Any]:
+        arguments, state = read(raw)
         if url:
             _merge(arguments, url)
         self._parameters.refuse_missing(arguments)
-        if self._cache is None:
-            response, _ = self._answer(arguments, media_type)
-        else:
-            canonical = self._request.canonical(state)
-            key = self._cache.key(request, media_type, url, canonical)
-            hit = self._cache.lookup(request, key)
-            if hit is not None:
-                return self._make(hit.body, media_type, self._cache.hit_headers(hit)), "hit"
-            response, body = self._answer(arguments, media_type)
-            stored = body is not None and self._cache.keep(request, key, body)
-            response.headers.extend(self._cache.miss_headers(request, stored=stored))
-        return response, _outcome(response.status_code)
-
-    def _read(self, request: Request) -> tuple[Arguments, Any]:
-        """Take a request's input from its body, or from its query string where it has none."""
-        if request.method in {"GET", "HEAD"}:
-            return self._request.read_query(request.args)
-        body_format = read_format(request.environ.get("CONTENT_TYPE", ""))
-        body = read_body(request)
-        if body_format is JSON:
-            return self._request.read_json(body)
-        if not self._request.binary:
-            raise UnsupportedMediaType(f"This endpoint reads {JSON}.")
-        return self._request.read_binary(body)
+        return arguments, state
 
     def _answer(self, arguments: Arguments, media_type: str) -> tuple[Response, bytes | None]:
         """Call the function, and write what it returns.
@@ -207,7 +227,8 @@ class Endpoint:
 def _caller(app: Flask, handler: Any) -> Callable[..., Any]:
     """Return what calls a handler: a class is made into an instance by its first request."""
     if not isinstance(handler, type):
-        return app.ensure_sync(handler)
+        is_function = inspect.isroutine(handler) or isinstance(handler, functools.partial)
+        return app.ensure_sync(handler if is_function else handler.__call__)
     instance: Callable[..., Any] | None = None
     lock = threading.Lock()
 

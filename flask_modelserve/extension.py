@@ -10,13 +10,14 @@ from flask import Flask
 
 from .caching import AnswerCache, Store
 from .config import Config
+from .content import JSON, PROTOBUF_TYPES
 from .endpoint import Endpoint
 from .health import add_ping
 from .metrics import AppMetrics, EndpointMetrics
 from .spec import EndpointSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Sequence
     from typing import Unpack
 
     from flask.blueprints import BlueprintSetupState
@@ -148,7 +149,12 @@ class ModelServe:
         if setup is not None:
             name = f"{setup.name_prefix}.{setup.name}.{name}".lstrip(".")
             rule = "/".join(((setup.url_prefix or "").rstrip("/"), rule.lstrip("/")))
-        _refuse_routed(app, rule, spec.methods)
+        _refuse_routed(app, rule, spec.methods, "use another rule, or other methods=")
+        if name in app.view_functions:
+            raise ValueError(
+                f"the app has a view {name} already: "
+                "give the endpoint a name of its own with endpoint='another_name'"
+            )
         state: AppState = app.extensions[_KEY]
         endpoint = Endpoint(
             spec,
@@ -168,13 +174,18 @@ class ModelServe:
             return None
         store = state.stores.get(self._cache)
         if store is None:
-            errors = state.metrics.instruments.cache_errors
-            store = state.stores[self._cache] = Store(app, self._cache, errors)
+            store = state.stores[self._cache] = Store(
+                app,
+                self._cache,
+                errors=state.metrics.instruments.cache_errors,
+                rest=state.config.cache_retry_seconds,
+            )
         return AnswerCache(
             store,
             seconds=spec.cache,
             max_bytes=state.config.cache_max_bytes,
             identity=(app.name, name, spec.rule, spec.version or ""),
+            media_types=(JSON, *PROTOBUF_TYPES),
             is_personal=spec.is_decorated,
         )
 
@@ -186,17 +197,19 @@ def _waiting(serve: ModelServe) -> str:
 
 def _set_up(app: Flask, exporter: PrometheusMetrics | None) -> AppState:
     config = Config.read(app.config)
+    for name, path in config.paths().items():
+        _refuse_routed(app, path, ["GET"], f"write another path into app.config[{name!r}]")
     metrics = AppMetrics(app, exporter)
     metrics.add_route(app, config)
     add_ping(app, config)
     return AppState(config=config, metrics=metrics)
 
 
-def _refuse_routed(app: Flask, rule: str, methods: Iterable[str]) -> None:
+def _refuse_routed(app: Flask, rule: str, methods: Sequence[str], instead: str) -> None:
     """Refuse a rule that the app routes elsewhere: Flask would leave one of both unreachable."""
     for routed in app.url_map.iter_rules():
         if routed.rule == rule and not (routed.methods or set()).isdisjoint(methods):
             raise ValueError(
                 f"{' and '.join(methods)} {rule} is a route of the app already, "
-                f"{routed.endpoint}: use another rule, or other methods="
+                f"{routed.endpoint}: {instead}"
             )

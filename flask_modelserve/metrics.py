@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 OUTCOMES = ("ok", "hit", "invalid", "error", "bad_response")
 
+_RAISED = "modelserve.raised"
 _METHODS = {"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"}
 
 
@@ -164,19 +165,21 @@ class RouteRecorder:
         self, environ: WSGIEnvironment, start_response: StartResponse
     ) -> Iterable[bytes]:
         started = perf_counter()
+        endpoint = None
         status = "500"
 
         def recording(line: str, *args: Any) -> Any:
-            nonlocal status
+            nonlocal endpoint, status
+            endpoint = environ["werkzeug.request"].endpoint  # Flask takes it out at the end
             status = line[:3]
             return start_response(line, *args)
 
         try:
             return self._wsgi_app(environ, recording)
+        except Exception:
+            endpoint = environ.get(_RAISED)
+            raise
         finally:
-            # Flask leaves its request there; an error before routing leaves none.
-            answered = environ.get("werkzeug.request")
-            endpoint = answered.endpoint if answered is not None else None
             key = (environ["REQUEST_METHOD"], endpoint, status)
             children = self._children.get(key) or self._look_up(*key)
             children[0].observe(perf_counter() - started)
@@ -184,6 +187,7 @@ class RouteRecorder:
 
     def count_exception(self, _sender: Flask, **_extra: object) -> None:
         """Count an exception that no handler of the app took (``got_request_exception``)."""
+        request.environ[_RAISED] = request.endpoint
         self._exceptions.labels(request.method, 500).inc()
 
     def _look_up(self, method: str, endpoint: str | None, status: str) -> tuple[Any, Any]:

@@ -9,12 +9,17 @@ import math
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, TypedDict
 
-from .schema import split_module
+from .content import dumps, loads
+from .errors import InvalidRequest
+from .parameters import Parameters
+from .schema import compile_request, compile_response, split_module
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from flask import Blueprint
+
+    from .schema import RequestSchema, ResponseSchema
 
 
 class EndpointOptions(TypedDict, total=False):
@@ -78,7 +83,37 @@ class EndpointSpec:
         _check_version(values.get("version"))
         if isinstance(handler, type):
             _check_class(handler)
-        return cls(rule=rule, handler=handler, **values)
+        spec = cls(rule=rule, handler=handler, **values)
+        spec.compile_response(dumps)
+        request, _ = spec.compile_request(loads)
+        if spec.example is not None:
+            _check_example(spec.example, request)
+        return spec
+
+    def compile_request(
+        self, loads: Callable[[bytes], Any]
+    ) -> tuple[RequestSchema, Parameters]:
+        """Compile the request's schema for the function, and what the function takes.
+
+        Raises:
+            TypeError: For a schema that is not one, or that does not fit the function.
+        """
+        parameters = Parameters.of(self.function, self.schema)
+        schema = compile_request(
+            self.schema,
+            parameters,
+            ignore_unknown_fields=self.ignore_unknown_fields,
+            loads=loads,
+        )
+        return schema, parameters
+
+    def compile_response(self, dumps: Callable[[Any], bytes]) -> ResponseSchema:
+        """Compile the answer's schema.
+
+        Raises:
+            TypeError: For a schema that is not one.
+        """
+        return compile_response(self.response_schema, dumps=dumps)
 
     @property
     def function(self) -> Callable[..., Any]:
@@ -136,4 +171,14 @@ def _check_class(handler: type) -> None:
         raise TypeError(
             f"{handler.__name__} can't be made without arguments: decorate an instance, as in "
             f"serve.endpoint(rule)({handler.__name__}(...))"
+        ) from None
+
+
+def _check_example(example: Any, schema: RequestSchema) -> None:
+    try:
+        schema.read_json(dumps(example))
+    except InvalidRequest as error:
+        faults = "; ".join(f"{e['field']} {e['message']}" for e in error.errors)
+        raise ValueError(
+            f"example={example!r} is refused by the endpoint itself: {error.description} {faults}"
         ) from None

@@ -10,7 +10,14 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import orjson
-from protobuf import DescMessage, Message, message_from_json_value, message_to_json_value
+from protobuf import (
+    DescEnum,
+    DescField,
+    DescMessage,
+    Message,
+    message_from_json_value,
+    message_to_json_value,
+)
 
 from ..content import dumps, loads, plain
 from ..errors import BadResponse, FieldError, InvalidRequest
@@ -18,9 +25,20 @@ from .descriptors import dynamic_type, find_types
 from .duplicates import count_keys, refuse_duplicates
 from .refusal import MAX_ERRORS, explain
 from .rules import Rules, rules_of
-from .shapes import Conflict, Shapes, read_fields, restore_zeros, special
+from .shapes import (
+    Conflict,
+    Shapes,
+    element_of,
+    read_fields,
+    restore_zeros,
+    special,
+    write_masks,
+)
+from .unknown import Known
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from werkzeug.datastructures import MultiDict
 
     from ..parameters import Parameters
@@ -37,32 +55,34 @@ class MessageType:
         self.message_class = message_class
         self.type, self.registry = dynamic_type(message_class)
         self.is_native = self.type is message_class
-        self.shape = Shapes(self.registry).of(self.type.desc())
+        shapes = Shapes(self.registry)
+        self.shape = shapes.of(self.type.desc())
+        self._known = Known(shapes, self.registry)
         self._count = None if self.shape.is_special else self.shape.count
         self.rules: Rules | None = rules_of(self.type.desc())
-        self._has_required = _has_required(self.type.desc())
+        self._has_required = _has_field(self.type.desc(), _is_required)
+        self._has_enum = _has_field(self.type.desc(), _is_enum)
 
-    def parse(self, value: Any, *, ignore_unknown_fields: bool = False) -> Message:
+    def parse(self, value: Any) -> Message:
         """Make a message of a JSON value.
 
         Raises:
             TypeError, ValueError, OverflowError, RecursionError: For one that does not fit.
         """
         try:
-            message = message_from_json_value(
-                self.type,
-                value,
-                ignore_unknown_fields=ignore_unknown_fields,
-                registry=self.registry,
-            )
+            message = message_from_json_value(self.type, value, registry=self.registry)
         except ValueError:
             # An Any may hold any type that the program knows: learn those it names, once.
             if not find_types(self.registry, value, self.message_class):
                 raise
-            return self.parse(value, ignore_unknown_fields=ignore_unknown_fields)
+            return self.parse(value)
         if self._has_required:
             message.to_binary()  # the engine looks for required fields only here
         return message
+
+    def known_part(self, value: Any) -> Any:
+        """Return a JSON value without the fields that the type does not have."""
+        return self._known.part(self.shape, value)
 
     def render(self, message: Message) -> Any:
         """Return a message as ProtoJSON."""
@@ -84,6 +104,8 @@ class MessageType:
     def convert(self, message: Message) -> Any:
         """Return a message as an instance of the user's own class."""
         if self.is_native:
+            if self._has_enum:
+                message.to_binary()  # the engine looks at the range of enum numbers only here
             return message
         return self.message_class.FromString(message.to_binary())
 
@@ -93,23 +115,25 @@ class MessageType:
             return answer
         return self.type.from_binary(answer.SerializeToString())
 
-    def faults(self, value: Any, *, ignore_unknown_fields: bool = False) -> list[FieldError]:
+    def faults(self, value: Any, *, ignores_unknown: bool = False) -> list[FieldError]:
         """Name every bad field of a JSON value that has been refused."""
 
         def accepts(description: DescMessage, part: Any) -> bool:
             try:
-                message_from_json_value(
-                    description.type,
-                    part,
-                    ignore_unknown_fields=ignore_unknown_fields,
-                    registry=self.registry,
-                )
+                message = message_from_json_value(description.type, part, registry=self.registry)
             except _REFUSALS:
                 return False
+            try:
+                message.to_binary()
+            except OverflowError:  # an enum number over 32 bits
+                return False
+            except ValueError:  # a required field is missing, which has a line of its own
+                return True
             return True
 
         try:
-            return explain(self.shape, value, accepts)
+            known = self.known_part(value) if ignores_unknown else value
+            return explain(self.shape, known, accepts)
         except RecursionError:
             return [{"field": "", "message": "is nested too deeply"}]
 
@@ -146,16 +170,19 @@ class MessageRequest:
 
     def read_json(self, body: bytes) -> tuple[Arguments, Any]:
         value = loads(body)
-        message = self._parse(value)
+        message, known = self._parse(value)
         try:
-            refuse_duplicates(body, value, self._count)
+            if known is not value:
+                self._count(known)  # names of one field, members of one oneof
+                refuse_duplicates(body, value)
+            else:
+                refuse_duplicates(body, value, self._count)
         except Conflict:
-            raise self._refusal(value) from None
-        return self._arguments(message, value)
+            raise self._refusal(known) from None
+        return self._arguments(message, known)
 
     def read_query(self, query: MultiDict[str, str]) -> tuple[Arguments, Any]:
-        value = _nest_query(self._type.type.desc(), query)
-        return self._arguments(self._parse(value), value)
+        return self._arguments(*self._parse(_nest_query(self._type.type.desc(), query)))
 
     def read_binary(self, body: bytes) -> tuple[Arguments, Any]:
         if self._message is not None:
@@ -192,14 +219,25 @@ class MessageRequest:
         self._check_rules(message)
         return {self._message: message}, (None, body)
 
-    def _parse(self, value: Any) -> Message:
+    def _parse(self, value: Any) -> tuple[Message, Any]:
+        """Return a message, and the part of the JSON value that it was made of."""
         try:
-            return self._type.parse(value, ignore_unknown_fields=self._ignores_unknown)
+            if not self._ignores_unknown:
+                return self._type.parse(value), value
+            return self._parse_known(value)
         except _REFUSALS as error:
             raise self._refusal(value, error) from None
 
+    def _parse_known(self, value: Any) -> tuple[Message, Any]:
+        known = self._type.known_part(value)
+        try:
+            return self._type.parse(known), known
+        except _REFUSALS:
+            known = self._type.known_part(value)  # an Any may be of a type that is known only now
+            return self._type.parse(known), known
+
     def _refusal(self, value: Any, error: Exception | None = None) -> InvalidRequest:
-        errors = self._type.faults(value, ignore_unknown_fields=self._ignores_unknown)
+        errors = self._type.faults(value, ignores_unknown=self._ignores_unknown)
         if not errors and error is not None:
             errors = [{"field": "", "message": str(error)}]
         more = " Only the first bad fields are named." if len(errors) == MAX_ERRORS else ""
@@ -209,10 +247,12 @@ class MessageRequest:
         self._check_rules(message)
         try:
             arguments = read_fields(self._readers, message, value)
+            if self._message is not None:
+                arguments[self._message] = self._type.convert(message)
         except Conflict:
             raise self._refusal(value, ValueError("a map names a key twice")) from None
-        if self._message is not None:
-            arguments[self._message] = self._type.convert(message)
+        except OverflowError as error:
+            raise self._refusal(value, error) from None
         return arguments, (message, value)
 
     def _check_rules(self, message: Any) -> None:
@@ -271,7 +311,7 @@ class MessageResponse:
             return self._type.parse(answer), answer
         except _REFUSALS:
             # Bytes, times, numpy and the like have a JSON form that the engine wants to see.
-            value = plain(answer, nonfinite=_proto_float)
+            value = write_masks(self._type.shape, plain(answer, nonfinite=_proto_float))
         try:
             return self._type.parse(value), value
         except _REFUSALS as error:
@@ -312,8 +352,8 @@ def _proto_float(value: float) -> str:
     return "Infinity" if value > 0 else "-Infinity"
 
 
-def _has_required(description: DescMessage) -> bool:
-    """Tell whether a message of this type may lack a required field (proto2), at any depth."""
+def _has_field(description: DescMessage, wanted: Callable[[DescField], bool]) -> bool:
+    """Tell whether a message of this type may have such a field, at any depth."""
     seen: set[str] = set()
     pending = [description]
     while pending:
@@ -322,13 +362,20 @@ def _has_required(description: DescMessage) -> bool:
             continue
         seen.add(item.type_name)
         for field in item.fields:
-            if field.presence == 3:  # LEGACY_REQUIRED; protobuf-py does not export the enum
+            if wanted(field):
                 return True
-            for name in ("message", "element", "value"):
-                nested = getattr(field.value, name, None)
-                if isinstance(nested, DescMessage):
-                    pending.append(nested)
+            element = element_of(field)
+            if isinstance(element, DescMessage):
+                pending.append(element)
     return False
+
+
+def _is_required(field: DescField) -> bool:
+    return field.presence == 3  # LEGACY_REQUIRED; protobuf-py does not export the enum
+
+
+def _is_enum(field: DescField) -> bool:
+    return isinstance(element_of(field), DescEnum)
 
 
 def _packed_urls(message: Message) -> list[str]:

@@ -18,7 +18,7 @@ from protobuf import (
 )
 
 from ..errors import FieldError
-from .shapes import FieldShape, MessageShape, special
+from .shapes import FieldShape, MessageShape, element_of, special
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -77,7 +77,7 @@ def _faults(
                 yield {"field": place, "message": message}
             continue
         yield from _field_faults(shape, field, key, item, place, accepts)
-        if item is not None:
+        if field.is_set_by(item):
             first = seen.setdefault(field.slot, key)
             if first != key:
                 yield {"field": place, "message": f"can't be given together with {first}"}
@@ -95,7 +95,7 @@ def _field_faults(
     if inner is None and accepts(shape.description, {key: item}):
         return
     parts: Iterable[tuple[str, Any, Any]] = [(place, item, item)]
-    element_kind: Any = field.message.description if field.message else _element(kind)
+    element_kind: Any = field.message.description if field.message else element_of(field.description)
     if isinstance(kind, DescFieldValueList | DescFieldValueMap):
         if isinstance(kind, DescFieldValueList) and isinstance(item, list):
             parts = ((f"{place}[{index}]", part, [part]) for index, part in enumerate(item))
@@ -113,15 +113,6 @@ def _field_faults(
                 yield fault
         if not found and not accepts(shape.description, {key: alone}):
             yield {"field": part_place, "message": _expected(element_kind, part)}
-
-
-def _element(kind: Any) -> Any:
-    """Return what a field without messages holds: its scalar type or its enum."""
-    if isinstance(kind, DescFieldValueList):
-        return kind.element
-    if isinstance(kind, DescFieldValueMap):
-        return kind.value
-    return getattr(kind, "enum", None) or kind.scalar
 
 
 def _expected(kind: Any, value: Any) -> str:

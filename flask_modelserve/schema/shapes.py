@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import re
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     Reader = tuple[str, str, bool, bool, Convert | None]
     Count = Callable[[Any], int]
 
+_UNDERSCORE = re.compile("_([a-z])")
 _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 _OPEN_VALUES = {"Struct", "Value", "ListValue", "Any"}
 _WRAPPERS = {
@@ -73,6 +75,10 @@ class FieldShape:
     message: MessageShape | None
     slot: str
 
+    def is_set_by(self, item: Any) -> bool:
+        """Tell whether a JSON value sets the field, as all but most nulls do."""
+        return item is not None or self.takes_null
+
     @property
     def reader(self) -> Reader:
         """What ``read_fields`` needs of it."""
@@ -112,12 +118,22 @@ class MessageShape:
         if self.may_conflict and total > 1:
             slots = [self.fields[key].slot for key in value if key in self.fields]
             if len(set(slots)) < len(slots):
-                raise Conflict
+                self._refuse_conflict(value)
         for key, count in self.nested.items():
             item = value.get(key)
             if item is not None:
                 total += count(item)
         return total
+
+    def _refuse_conflict(self, value: dict[str, Any]) -> None:
+        """Look again at keys that share a slot: a null is the absence of most fields."""
+        taken = set()
+        for key, item in value.items():
+            shape = self.fields.get(key)
+            if shape is not None and shape.is_set_by(item):
+                if shape.slot in taken:
+                    raise Conflict
+                taken.add(shape.slot)
 
     @property
     def is_special(self) -> bool:
@@ -181,7 +197,7 @@ class Shapes:
 
     def _field(self, description: DescField) -> FieldShape:
         value = description.value
-        element = _element(description)
+        element = element_of(description)
         oneof = getattr(value, "oneof", None)
         single = not isinstance(value, DescFieldValueList | DescFieldValueMap)
         return FieldShape(
@@ -210,10 +226,7 @@ class Shapes:
 
     def _element_converter(self, element: ScalarType | DescMessage | DescEnum) -> Convert | None:
         if isinstance(element, DescEnum):
-            names: dict[int, str | None] = {v.number: v.name for v in element.values}
-            if element.type_name == "google.protobuf.NullValue":
-                names[0] = None
-            return lambda held, _: names.get(int(held), int(held))
+            return partial(_convert_enum, _enum_names(element))
         if isinstance(element, DescMessage):
             return self._message_converter(element)
         return None
@@ -238,7 +251,7 @@ class Shapes:
 
     def _counter(self, description: DescField) -> Count | None:
         """Return what counts the keys within a field's JSON value; None where it has none."""
-        element = _element(description)
+        element = element_of(description)
         each: Count | None = None
         if isinstance(element, DescMessage):
             name = special(element)
@@ -252,7 +265,8 @@ class Shapes:
         return each
 
 
-def _element(description: DescField) -> ScalarType | DescMessage | DescEnum:
+def element_of(description: DescField) -> ScalarType | DescMessage | DescEnum:
+    """Return what a field holds: of a list the elements, of a map the values."""
     value = description.value
     if isinstance(value, DescFieldValueList):
         return value.element
@@ -270,6 +284,22 @@ def _takes_null(element: ScalarType | DescMessage | DescEnum) -> bool:
         "google.protobuf.Value",
         "google.protobuf.NullValue",
     }
+
+
+def _enum_names(description: DescEnum) -> dict[int, str | None]:
+    if description.type_name == "google.protobuf.NullValue":
+        return {0: None}
+    # Of several names of one number the first is the one that is written.
+    return {value.number: value.name for value in reversed(description.values)}
+
+
+def _convert_enum(names: dict[int, str | None], held: int, _: Any) -> str | int | None:
+    number = int(held)
+    if number in names:
+        return names[number]
+    if not -(2**31) <= number < 2**31:  # the engine looks at the range only in to_binary
+        raise OverflowError(f"{number} is no enum number")
+    return number
 
 
 def _convert_list(each: Convert, held: list[Any], value: list[Any]) -> list[Any]:
@@ -291,6 +321,32 @@ def _count_list(each: Count, value: list[Any]) -> int:
 
 def _count_map(each: Count, value: dict[str, Any]) -> int:
     return len(value) + sum(map(each, value.values()))
+
+
+def map_elements(shape: FieldShape, item: Any, convert: Callable[[Any], Any]) -> Any:
+    """Return a field's JSON value with its element, or each of its elements, converted."""
+    kind = shape.description.value
+    if isinstance(kind, DescFieldValueList) and type(item) is list:
+        return [convert(part) for part in item]
+    if isinstance(kind, DescFieldValueMap) and type(item) is dict:
+        return {key: convert(part) for key, part in item.items()}
+    return convert(item)
+
+
+def write_masks(shape: MessageShape, value: Any) -> Any:
+    """Write those FieldMasks of a JSON value that are lists of paths, as functions get them."""
+    if type(value) is list and special(shape.description) == "FieldMask":
+        # A path that lowerCamelCase can't express is left for the engine to refuse.
+        is_path = all(type(path) is str and path == path.lower() for path in value)
+        return _UNDERSCORE.sub(lambda m: m[1].upper(), ",".join(value)) if is_path else value
+    if type(value) is not dict or shape.is_special:
+        return value
+    written = dict(value)
+    for key, item in value.items():
+        field = shape.fields.get(key)
+        if field is not None and field.message is not None:
+            written[key] = map_elements(field, item, partial(write_masks, field.message))
+    return written
 
 
 def restore_zeros(shape: MessageShape, value: dict[str, Any], rendered: dict[str, Any]) -> None:

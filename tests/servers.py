@@ -1,0 +1,63 @@
+"""Real servers for the tests: each on a free loopback port, in a process of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import socket
+import subprocess
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def free_port() -> int:
+    """Return a port that nothing listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@contextlib.contextmanager
+def running(*command: str, port: int) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a server until it listens, and stop it at the end.
+
+    Raises:
+        RuntimeError: If the program is not installed, or ends before it listens.
+    """
+    program = shutil.which(command[0])
+    if program is None:
+        raise RuntimeError(f"{command[0]} is not installed: .ci/run shows how the tests get it")
+    process = subprocess.Popen([program, *command[1:]], stdout=subprocess.DEVNULL)
+    try:
+        _wait_for(process, port)
+        yield process
+    finally:
+        process.terminate()
+        process.wait(timeout=20)
+
+
+def _wait_for(process: subprocess.Popen[bytes], port: int) -> None:
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            raise RuntimeError(f"{process.args!r} ended with {process.returncode}")
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+            return
+        time.sleep(0.02)  # between two looks at a process that is starting
+    raise RuntimeError(f"{process.args!r} does not listen on {port}")
+
+
+def redis(port: int, *options: str) -> contextlib.AbstractContextManager[subprocess.Popen[bytes]]:
+    """Run Redis without persistence."""
+    return running(
+        "redis-server", "--port", str(port), "--save", "", "--appendonly", "no", *options, port=port
+    )
+
+
+def memcached(port: int) -> contextlib.AbstractContextManager[subprocess.Popen[bytes]]:
+    """Run memcached."""
+    return running("memcached", "-l", "127.0.0.1", "-p", str(port), "-u", "nobody", port=port)
