@@ -250,9 +250,7 @@ class AnswerCache:
     ) -> Any:
         # repr escapes NUL, so that nothing before it can be taken for the input behind it.
         context = repr((self._identity, media_type, sorted(url.items()), caller))
-        return hashlib.blake2b(
-            context.encode("utf-8", "backslashreplace") + b"\0", digest_size=20
-        )
+        return hashlib.blake2b(context.encode("utf-8", "backslashreplace") + b"\0", digest_size=20)
 
     def _caller(self, environ: Mapping[str, Any]) -> list[tuple[str, Any]]:
         if not self._is_personal:

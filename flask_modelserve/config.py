@@ -41,7 +41,9 @@ class Config:
             )
         for key, value in given.items():
             if key.endswith("_PATH") and not (value is None or str(value).startswith("/")):
-                raise ValueError(f"app.config[{key!r}] = {value!r}: write a path such as '/{value}'")
+                raise ValueError(
+                    f"app.config[{key!r}] = {value!r}: write a path such as '/{value}'"
+                )
         return cls(**{known[key]: value for key, value in given.items()})
 
     def paths(self) -> dict[str, str]:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import base64
 import dataclasses
-import datetime
+import datetime as dt
 import decimal
 import enum
 import io
 import json
 import math
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from types import UnionType
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -28,8 +29,6 @@ from werkzeug.http import parse_accept_header, parse_options_header
 from .errors import BadResponse, FieldError, InvalidRequest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from flask import Flask, Request
 
 JSON = "application/json"
@@ -107,7 +106,7 @@ def _read_announced(request: Request, length: int) -> bytes:
     if limit is not None and length > limit:
         raise RequestEntityTooLarge(f"The body is larger than the {limit} bytes allowed.")
     body: bytes = request.environ["wsgi.input"].read(length)
-    request.stream = io.BytesIO(body)  # whoever asks for the body after us finds it there
+    vars(request)["stream"] = io.BytesIO(body)  # hooks that ask for the body find it there
     return body
 
 
@@ -159,19 +158,29 @@ class Accept:
         return chosen
 
 
-def _as_duration(value: datetime.timedelta) -> str:
+def _as_duration(value: dt.timedelta) -> str:
     """Write a timedelta as ProtoJSON writes a Duration: seconds with up to six digits."""
-    micros = value // datetime.timedelta(microseconds=1)
+    micros = value // dt.timedelta(microseconds=1)
     seconds, fraction = divmod(abs(micros), 1_000_000)
     digits = f".{fraction:06d}".rstrip("0") if fraction else ""
     return f"{'-' if micros < 0 else ''}{seconds}{digits}s"
 
 
-def _as_timestamp(value: datetime.datetime) -> str:
+def _as_timestamp(value: dt.datetime) -> str:
     """Write a datetime as RFC 3339; one without a zone is taken as UTC."""
     if value.tzinfo is None:
-        value = value.replace(tzinfo=datetime.UTC)
-    return value.astimezone(datetime.UTC).isoformat().replace("+00:00", "Z")
+        value = value.replace(tzinfo=dt.UTC)
+    return value.astimezone(dt.UTC).isoformat().replace("+00:00", "Z")
+
+
+_WRITERS: dict[type | UnionType, Callable[[Any], Any]] = {
+    bytes | bytearray | memoryview: lambda value: base64.b64encode(value).decode(),
+    dt.datetime: _as_timestamp,
+    dt.date | dt.time: lambda value: value.isoformat(),
+    dt.timedelta: _as_duration,
+    decimal.Decimal | uuid.UUID: str,
+    enum.Enum: lambda value: value.value,
+}
 
 
 def _as_json(value: Any) -> Any:
@@ -184,18 +193,9 @@ def _as_json(value: Any) -> Any:
         return value.model_dump(mode="json")
     if hasattr(value, "tolist"):  # numpy's arrays and scalars
         return value.tolist()
-    if isinstance(value, bytes | bytearray | memoryview):
-        return base64.b64encode(value).decode()
-    if isinstance(value, datetime.datetime):
-        return _as_timestamp(value)
-    if isinstance(value, datetime.date | datetime.time):
-        return value.isoformat()
-    if isinstance(value, datetime.timedelta):
-        return _as_duration(value)
-    if isinstance(value, decimal.Decimal | uuid.UUID):
-        return str(value)
-    if isinstance(value, enum.Enum):
-        return value.value
+    for kind, write in _WRITERS.items():
+        if isinstance(value, kind):
+            return write(value)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
     if hasattr(type(value), "DESCRIPTOR") or hasattr(type(value), "desc"):

@@ -1,14 +1,16 @@
 """Endpoint: one spec bound to one app, and the way of one request through it.
 
-    body -> content.read -> schema.decode -> caching.lookup -> call
-         -> schema.check -> content.write -> caching.store -> metrics.observe -> response
+body -> content.read -> schema.decode -> caching.lookup -> call
+     -> schema.check -> content.write -> caching.store -> metrics.observe -> response
 """
 
 from __future__ import annotations
 
 import functools
 import inspect
+import sys
 import threading
+from http import HTTPStatus
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
@@ -44,6 +46,11 @@ if TYPE_CHECKING:
     Read = Callable[[bytes], tuple[Arguments, Any]]
 
 
+_STATUSES = range(100, 600)
+# The request itself: each look through its proxy costs as much as a call.
+_current_request: Callable[[], Request] = current_request._get_current_object  # type: ignore[attr-defined]  # noqa: SLF001 - flask types it as what it stands for
+
+
 class Endpoint:
     """The view function of one endpoint; all that a request needs is an attribute of it."""
 
@@ -72,8 +79,7 @@ class Endpoint:
         outcome = "error"
         metrics.in_flight.inc()
         try:
-            # The request itself: each look through its proxy costs as much as a call.
-            response, outcome = self._respond(current_request._get_current_object(), url)
+            response, outcome = self._respond(_current_request(), url)
         except Exception as error:
             response, outcome = self._fail(error)
         finally:
@@ -90,7 +96,7 @@ class Endpoint:
         response, _ = self._answer(arguments, media_type)
         return response, _outcome(response.status_code)
 
-    def _respond_cached(
+    def _respond_cached(  # noqa: PLR0917 - each is a stage's result
         self,
         cache: AnswerCache,
         request: Request,
@@ -155,7 +161,8 @@ class Endpoint:
             self._metrics.predict.observe(perf_counter() - begun)
         if isinstance(answer, BaseResponse):
             return self._app.make_response(answer), None
-        status, headers = None, ()
+        status: int | None = None
+        headers: Headers = ()
         if type(answer) is tuple:
             answer, status, headers = _split(answer)
         if media_type is JSON:
@@ -209,7 +216,7 @@ class Endpoint:
         """Do what Flask does with an unhandled exception, but answer with a problem document."""
         app = self._app
         self._signal(error)
-        app.log_exception((type(error), error, error.__traceback__))
+        app.log_exception(sys.exc_info())
         hidden = InternalServerError(original_exception=error)
         return self._as_response(app.handle_http_exception(hidden), hidden)
 
@@ -260,21 +267,17 @@ def _split(answer: tuple[Any, ...]) -> tuple[Any, int | None, Headers]:
 
     Only behind a dict: any other tuple is an array.
     """
-    if (
-        len(answer) in {2, 3}
-        and isinstance(answer[0], dict)
-        and isinstance(answer[1], int)
-        and 100 <= answer[1] <= 599
-    ):
-        headers = tuple(dict(answer[2]).items()) if len(answer) == 3 else ()
-        return answer[0], int(answer[1]), headers
+    match answer:
+        case (dict() as body, int() as status, *rest) if status in _STATUSES and len(rest) < 2:  # noqa: PLR2004 - one, the headers
+            headers = tuple(dict(rest[0]).items()) if rest else ()
+            return body, int(status), headers
     return answer, None, ()
 
 
 def _outcome(status: int) -> str:
-    if status < 400:
+    if status < HTTPStatus.BAD_REQUEST:
         return "ok"
-    return "invalid" if status < 500 else "error"
+    return "invalid" if status < HTTPStatus.INTERNAL_SERVER_ERROR else "error"
 
 
 def _propagates(app: Flask) -> bool:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import weakref
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeVar
-
-from flask import Flask
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from .caching import AnswerCache, Store
 from .config import Config
@@ -20,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import Unpack
 
+    from flask import Flask
     from flask.blueprints import BlueprintSetupState
     from flask_caching import Cache
     from prometheus_flask_exporter import PrometheusMetrics
@@ -135,11 +134,12 @@ class ModelServe:
                 )
 
     def _add_to_blueprint(self, spec: EndpointSpec, setup: BlueprintSetupState) -> None:
-        state = setup.app.extensions.get(_KEY)
+        app = cast("Flask", setup.app)  # typed as the base of Flask and Quart
+        state = app.extensions.get(_KEY)
         if state is not None and self in state.extensions:
-            self._add(setup.app, spec, setup)
+            self._add(app, spec, setup)
         else:  # registered before init_app, which will find it here
-            setup.app.extensions.setdefault(_waiting(self), []).append((spec, setup))
+            app.extensions.setdefault(_waiting(self), []).append((spec, setup))
 
     def _add(
         self, app: Flask, spec: EndpointSpec, setup: BlueprintSetupState | None = None

@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 from itertools import chain
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 from weakref import WeakKeyDictionary
 
 from flask import Response, request
@@ -18,9 +18,9 @@ from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histo
 from prometheus_flask_exporter import PrometheusMetrics
 
 if TYPE_CHECKING:
-    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
     from collections.abc import Iterable, Iterator
 
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
     from flask import Flask
     from prometheus_client import Metric
     from prometheus_client.registry import Collector
@@ -46,7 +46,7 @@ class AppRegistry(CollectorRegistry):
 
     def register(self, collector: Collector) -> None:
         super().register(collector)
-        for metric in collector.describe() if hasattr(collector, "describe") else ():
+        for metric in getattr(collector, "describe", list)():
             self.by_name[metric.name] = collector
 
     def collect(self) -> Iterator[Metric]:
@@ -78,7 +78,7 @@ def _merge(*families: Iterable[Metric]) -> Iterator[Metric]:
 class Instruments:
     """The extension's own metrics in one registry; labels are bounded."""
 
-    _known: WeakKeyDictionary[CollectorRegistry, Instruments] = WeakKeyDictionary()
+    _known: ClassVar[WeakKeyDictionary[CollectorRegistry, Instruments]] = WeakKeyDictionary()
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.requests = Counter(
@@ -128,7 +128,6 @@ class AppMetrics:
         if config.metrics_path is None:
             return
 
-        @self.exporter.do_not_track()
         def modelserve_metrics() -> Response:
             names = request.args.getlist("name[]") or None
             data, content_type = self.exporter.generate_metrics(
@@ -136,7 +135,8 @@ class AppMetrics:
             )
             return Response(data, content_type=content_type)
 
-        app.add_url_rule(config.metrics_path, view_func=modelserve_metrics)
+        untracked = self.exporter.do_not_track()(modelserve_metrics)
+        app.add_url_rule(config.metrics_path, view_func=untracked)
 
 
 class EndpointMetrics:
@@ -161,9 +161,7 @@ class RouteRecorder:
         # By method, endpoint and status: all bounded, and looked up here at once.
         self._children: dict[tuple[str, str | None, str], tuple[Any, Any]] = {}
 
-    def __call__(
-        self, environ: WSGIEnvironment, start_response: StartResponse
-    ) -> Iterable[bytes]:
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         started = perf_counter()
         endpoint = None
         status = "500"
@@ -212,7 +210,7 @@ class _NoHooks:
 def _record_routes(app: Flask) -> PrometheusMetrics:
     """Give an app an exporter of its own, which records by middleware rather than by hooks."""
     registry = AppRegistry()
-    exporter = PrometheusMetrics(None, path=None, group_by="endpoint", registry=registry)
+    exporter = PrometheusMetrics.for_app_factory(path=None, group_by="endpoint", registry=registry)
     exporter.export_defaults(group_by="endpoint", app=_NoHooks())
     recorder = RouteRecorder(app.wsgi_app, registry)
     app.wsgi_app = recorder  # type: ignore[method-assign]  # how Flask's docs add middleware

@@ -54,8 +54,10 @@ class Parameters:
                     f"{function!r} takes {name!r} by position only; "
                     "an endpoint's arguments are given by name: remove the '/'"
                 )
-        messages = [name for name, kind in names.items() if schema is not None and kind is schema]
-        if len(messages) > 1:
+        messages = [name for name, kind in names.items() if kind is schema]
+        if schema is None:
+            messages = []
+        elif len(messages) > 1:
             raise TypeError(
                 f"{function!r} has several parameters of type {schema.__name__}: "
                 f"{', '.join(messages)}; annotate only one with it"

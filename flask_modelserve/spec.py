@@ -70,7 +70,9 @@ class EndpointSpec:
         for name in values:
             if name not in known:
                 close = difflib.get_close_matches(name, known, n=1)
-                hint = f"did you mean {close[0]}?" if close else f"it has {', '.join(sorted(known))}"
+                hint = (
+                    f"did you mean {close[0]}?" if close else f"it has {', '.join(sorted(known))}"
+                )
                 raise TypeError(f"endpoint() has no option {name!r}: {hint}")
         if not callable(handler):
             raise TypeError(f"{handler!r} can't be served: decorate a function or a class")
@@ -90,9 +92,7 @@ class EndpointSpec:
             _check_example(spec.example, request)
         return spec
 
-    def compile_request(
-        self, loads: Callable[[bytes], Any]
-    ) -> tuple[RequestSchema, Parameters]:
+    def compile_request(self, loads: Callable[[bytes], Any]) -> tuple[RequestSchema, Parameters]:
         """Compile the request's schema for the function, and what the function takes.
 
         Raises:
@@ -163,7 +163,7 @@ def _check_version(version: Any) -> None:
 
 
 def _check_class(handler: type) -> None:
-    if not callable(getattr(handler, "__call__", None)) or "__call__" not in dir(handler):
+    if not any("__call__" in vars(kind) for kind in handler.__mro__):
         raise TypeError(f"{handler.__name__} has no __call__ to serve: write one")
     try:
         inspect.signature(handler).bind()

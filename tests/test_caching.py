@@ -129,9 +129,7 @@ def test_raw_forms_are_apart(client: FlaskClient, serve: ModelServe, calls: Call
 
 
 @pytest.mark.parametrize("error", [InvalidRequest("no"), ZeroDivisionError("crash"), "abort"])
-def test_failures_are_never_kept(
-    client: FlaskClient, serve: ModelServe, error: Any
-) -> None:
+def test_failures_are_never_kept(client: FlaskClient, serve: ModelServe, error: Any) -> None:
     """A 4xx or a 5xx is not kept: the next request calls the function again."""
     left = [error]
 
@@ -216,9 +214,7 @@ def test_less_than_a_second(
 
 
 @pytest.mark.parametrize("header", ["Authorization", "Cookie"])
-def test_credentials_don_t_share_answers(
-    app: Flask, serve: ModelServe, header: str
-) -> None:
+def test_credentials_don_t_share_answers(app: Flask, serve: ModelServe, header: str) -> None:
     """What was answered to one caller is not given to another."""
     client = app.test_client(use_cookies=False)
 
@@ -268,7 +264,9 @@ def test_large_answers_are_not_kept(app: Flask) -> None:
     assert status(client.post("/", json={"size": 98})) == "hit"
 
 
-def test_keys_are_not_kept_without_bound(app: Flask, client: FlaskClient, serve: ModelServe) -> None:
+def test_keys_are_not_kept_without_bound(
+    app: Flask, client: FlaskClient, serve: ModelServe
+) -> None:
     """Inputs that never repeat don't make the process grow."""
     serve.endpoint("/", cache=60, endpoint="model")(lambda number: number)
     for number in range(5000):
@@ -408,9 +406,7 @@ def test_memcached(calls: Calls) -> None:
     """memcached keeps answers too, up to the limit of its values, and its end costs a miss."""
     port = free_port()
     app = Flask("memcached")
-    app.config.update(
-        CACHE_TYPE="MemcachedCache", CACHE_MEMCACHED_SERVERS=[f"127.0.0.1:{port}"]
-    )
+    app.config.update(CACHE_TYPE="MemcachedCache", CACHE_MEMCACHED_SERVERS=[f"127.0.0.1:{port}"])
     serve = ModelServe(app)
     serve.endpoint("/", cache=60)(calls)
     serve.endpoint("/large", cache=60, endpoint="large")(lambda size: "x" * size)

@@ -107,9 +107,7 @@ def test_crash_propagates_where_flask_lets_it(
     assert 'outcome="error"} 1.0' in client.get("/__metrics").text
 
 
-def test_handler_for_a_class_wins(
-    app: Flask, client: FlaskClient, failing: dict[str, Any]
-) -> None:
+def test_handler_for_a_class_wins(app: Flask, client: FlaskClient, failing: dict[str, Any]) -> None:
     """A handler that the app registers for InvalidRequest or for its own error wins."""
     app.register_error_handler(InvalidRequest, lambda e: (f"own {e.description}", 422))
     app.register_error_handler(KeyError, lambda e: ("own key", 409))

@@ -144,9 +144,7 @@ def test_users_own_metrics_appear(
     assert families == {"own_words", "modelserve_cache_errors"}
 
 
-def test_exposition_has_each_name_once(
-    app: Flask, client: FlaskClient, serve: ModelServe
-) -> None:
+def test_exposition_has_each_name_once(app: Flask, client: FlaskClient, serve: ModelServe) -> None:
     """An exporter that the user adds after ours does not break what Prometheus reads."""
     late = PrometheusMetrics(app, registry=prometheus_client.REGISTRY)
     try:
@@ -185,9 +183,7 @@ def test_apps_that_share_a_registry() -> None:
     clients = []
     for name in ("one", "two"):
         app = Flask(name)
-        own = PrometheusMetrics(
-            app, path=None, export_defaults=False, registry=registry
-        )
+        own = PrometheusMetrics(app, path=None, export_defaults=False, registry=registry)
         serve = ModelServe(app, metrics=own)
         serve.endpoint("/", endpoint=name)(lambda: 1)
         clients.append(app.test_client())
@@ -204,9 +200,7 @@ def test_openmetrics_by_accept(client: FlaskClient, serve: ModelServe) -> None:
     assert response.text.endswith("# EOF\n")
 
 
-def test_metrics_under_the_reloader(
-    app: Flask, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_metrics_under_the_reloader(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
     """/__metrics answers under flask run --debug too, where the exporter's own route is off."""
     monkeypatch.setenv("WERKZEUG_RUN_MAIN", "true")
     ModelServe(app)

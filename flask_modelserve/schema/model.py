@@ -26,9 +26,7 @@ class ModelRequest:
 
     binary = False
 
-    def __init__(
-        self, schema: Any, parameters: Parameters, ignore_unknown_fields: bool
-    ) -> None:
+    def __init__(self, schema: Any, parameters: Parameters, ignore_unknown_fields: bool) -> None:
         self._validate = _validator(schema, ignore_unknown_fields)
         self._parameters = parameters
         properties = schema.model_json_schema().get("properties", {})

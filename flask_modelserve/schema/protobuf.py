@@ -426,7 +426,11 @@ def _field(description: DescMessage, name: str) -> Any:
 
 def _query_value(field: Any, texts: list[str]) -> Any:
     element = getattr(field.value, "element", None) if field is not None else None
-    items = [_query_item(field.value if element is None else element, text) for text in texts] if field is not None else texts
+    items = (
+        [_query_item(field.value if element is None else element, text) for text in texts]
+        if field is not None
+        else texts
+    )
     return items if element is not None or len(items) > 1 else items[0]
 
 

@@ -61,9 +61,7 @@ def explain(shape: MessageShape, value: Any, accepts: Accepts) -> list[FieldErro
     return list(islice(_faults(shape, value, "", accepts), MAX_ERRORS))
 
 
-def _faults(
-    shape: MessageShape, value: Any, path: str, accepts: Accepts
-) -> Iterator[FieldError]:
+def _faults(shape: MessageShape, value: Any, path: str, accepts: Accepts) -> Iterator[FieldError]:
     if shape.is_special or not isinstance(value, dict):
         yield {"field": path, "message": _expected(shape.description, value)}
         return
@@ -95,7 +93,9 @@ def _field_faults(
     if inner is None and accepts(shape.description, {key: item}):
         return
     parts: Iterable[tuple[str, Any, Any]] = [(place, item, item)]
-    element_kind: Any = field.message.description if field.message else element_of(field.description)
+    element_kind: Any = (
+        field.message.description if field.message else element_of(field.description)
+    )
     if isinstance(kind, DescFieldValueList | DescFieldValueMap):
         if isinstance(kind, DescFieldValueList) and isinstance(item, list):
             parts = ((f"{place}[{index}]", part, [part]) for index, part in enumerate(item))

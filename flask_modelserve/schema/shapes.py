@@ -236,8 +236,8 @@ class Shapes:
         if name is None:
             return partial(read_fields, self.of(description).readers)
         if name == "Timestamp":
-            return lambda held, _: _EPOCH + datetime.timedelta(
-                seconds=held.seconds, microseconds=held.nanos // 1000
+            return lambda held, _: (
+                _EPOCH + datetime.timedelta(seconds=held.seconds, microseconds=held.nanos // 1000)
             )
         if name == "Duration":
             return lambda held, _: datetime.timedelta(
