@@ -31,6 +31,7 @@ from .content import (
     read_format,
 )
 from .errors import BadResponse, InvalidRequest, problem
+from .response import answer_class
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -64,16 +65,17 @@ class Endpoint:
     ) -> None:
         self.spec = spec
         self._app = app
+        self._config = app.config
         self._metrics = metrics
         self._cache = cache
         self._request, self._parameters = spec.compile_request(loads_of(app))
         self._response = spec.compile_response(dumps_of(app))
         self._accept = Accept((JSON, *PROTOBUF_TYPES) if self._response.binary else (JSON,))
-        self._response_class = app.response_class
+        self._response_class = answer_class(app.response_class)
         self._headers = self._constant_headers()
         self._call = _caller(app, spec.handler)
 
-    def __call__(self, **url: Any) -> Response:
+    def answer(self, **url: Any) -> Response:
         """Answer one request; ``url`` holds the URL's arguments."""
         metrics = self._metrics
         outcome = "error"
@@ -131,10 +133,10 @@ class Endpoint:
             return self._read_query, environ.get("QUERY_STRING", "").encode("latin-1")
         body_format = read_format(environ.get("CONTENT_TYPE", ""))
         if body_format is JSON:
-            return self._request.read_json, read_body(request)
+            return self._request.read_json, read_body(request, self._config)
         if not self._request.binary:
             raise UnsupportedMediaType(f"This endpoint reads {JSON}.")
-        return self._request.read_binary, read_body(request)
+        return self._request.read_binary, read_body(request, self._config)
 
     def _read_query(self, raw: bytes) -> tuple[Arguments, Any]:
         pairs = parse_qsl(raw.decode(errors="replace"), keep_blank_values=True, errors="replace")

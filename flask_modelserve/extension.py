@@ -163,7 +163,7 @@ class ModelServe:
             cache=self._bind_cache(app, state, spec, name),
         )
         (app if setup is None else setup).add_url_rule(
-            spec.rule, endpoint=spec.endpoint, view_func=endpoint, methods=spec.methods
+            spec.rule, endpoint=spec.endpoint, view_func=endpoint.answer, methods=spec.methods
         )
         state.endpoints[name] = endpoint
 

@@ -11,6 +11,7 @@ from ..errors import FieldError, InvalidRequest
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+_NESTED = {dict, list}
 _KEY = re.compile(rb'"\s*:')
 
 
@@ -18,16 +19,13 @@ def count_keys(value: Any) -> int:
     """Count the keys of all objects within a JSON value."""
     total = 0
     pending = [value]
-    while pending:
-        item = pending.pop()
+    for item in pending:  # grows on the way
         if type(item) is dict:
             total += len(item)
-            item = item.values()
-        elif type(item) is not list:
-            continue
+            pending += [each for each in item.values() if type(each) in _NESTED]
         # The set of types costs less than a look at each element: most lists hold numbers.
-        if not {dict, list}.isdisjoint(map(type, item)):
-            pending.extend(item)
+        elif type(item) is list and not _NESTED.isdisjoint(map(type, item)):
+            pending += [each for each in item if type(each) in _NESTED]
     return total
 
 

@@ -1,0 +1,65 @@
+"""The response class of answers: werkzeug's, without what a finished body of bytes can't need."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from flask import Response
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from _typeshed.wsgi import WSGIEnvironment
+    from werkzeug.datastructures import Headers
+
+_REWRITTEN = {"location", "content-location"}
+
+
+class Answer(Response):
+    """A response that is sent as it stands, as long as it is 200 with one body of bytes.
+
+    werkzeug copies the headers and wraps the body in two iterators at each send, which costs as
+    much as decoding the request. Whatever a hook of the app changes, the body included, is sent;
+    all that needs more than this falls back on werkzeug.
+    """
+
+    _must_close = False
+
+    def call_on_close(self, func: Callable[[], Any]) -> Callable[[], Any]:
+        self._must_close = True
+        return super().call_on_close(func)
+
+    def get_wsgi_headers(self, environ: WSGIEnvironment) -> Headers:
+        body = self._whole_body()
+        if body is None:
+            return super().get_wsgi_headers(environ)
+        headers = self.headers
+        has_length = False
+        for name, _ in headers:
+            lower = name.lower()
+            if lower in _REWRITTEN:
+                return super().get_wsgi_headers(environ)
+            has_length = has_length or lower == "content-length"
+        if not has_length:
+            headers["Content-Length"] = str(len(body))
+        return headers
+
+    def get_app_iter(self, environ: WSGIEnvironment) -> Iterable[bytes]:
+        body = self._whole_body()
+        if body is None or self._must_close or environ["REQUEST_METHOD"] == "HEAD":
+            return super().get_app_iter(environ)
+        return (body,)
+
+    def _whole_body(self) -> bytes | None:
+        """Return the body where it is one piece of bytes of a plain 200, else None."""
+        parts = self.response
+        if type(parts) is list and len(parts) == 1 and self.status_code == 200:  # noqa: PLR2004
+            body = parts[0]
+            if type(body) is bytes:
+                return body
+        return None
+
+
+def answer_class(base: type[Response]) -> type[Response]:
+    """Return the class of an app's answers: ``Answer``, unless the app has a class of its own."""
+    return Answer if base is Response else base
