@@ -6,11 +6,15 @@ import hashlib
 import logging
 import math
 import struct
+import threading
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import flask_caching
 from werkzeug.datastructures import RequestCacheControl
+
+from .errors import DeadlineExceeded
+from .execution import after_fork
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -157,6 +161,36 @@ class Hit(NamedTuple):
     age: float
 
 
+class Flight:
+    """A call that several requests of one key wait for; the first of them leads."""
+
+    def __init__(self) -> None:
+        self._leader = threading.get_ident()
+        self._landed = threading.Event()
+        self._body: bytes | None = None
+
+    def leads(self) -> bool:
+        """Tell whether this thread's request is the one that calls the function."""
+        return self._leader == threading.get_ident()
+
+    def land(self, body: bytes | None) -> None:
+        """Give the answer to those who wait; None if there is none that they may have."""
+        self._body = body
+        self._landed.set()
+
+    def wait(self, timeout: float | None, arrived: float) -> bytes | None:
+        """Wait for the leader's answer.
+
+        Raises:
+            DeadlineExceeded: 504, when it did not come in time.
+        """
+        left = None if timeout is None else max(0.0, arrived + timeout - time.perf_counter())
+        if not self._landed.wait(left):
+            assert timeout is not None
+            raise DeadlineExceeded(timeout, started=True)
+        return self._body
+
+
 class AnswerCache:
     """What one endpoint keeps of its answers, and for how long (in seconds)."""
 
@@ -188,6 +222,14 @@ class AnswerCache:
         self._anyone = {media: self._digest(media, {}, []) for media in media_types}
         # The keys of inputs seen before, byte for byte: those need not be decoded again.
         self._keys: dict[bytes, str] = {}
+        # How many flights have landed: tells a request whether it may have missed one's answer.
+        self.landed = 0
+        self._start_afresh()
+        after_fork(self._start_afresh)
+
+    def _start_afresh(self) -> None:
+        self._lock = threading.Lock()
+        self._flights: dict[str, Flight] = {}
 
     def context(self, request: Request, media_type: str, url: Mapping[str, Any]) -> Any:
         """Return the digest of what an answer depends on besides the input."""
@@ -228,6 +270,38 @@ class AnswerCache:
             return None
         return Hit(entry[_STORED_AT.size :], age)
 
+    def may_share(self, request: Request) -> bool:
+        """Tell whether a request may have the answer to another."""
+        wanted = _wanted(request)
+        return not (wanted.no_cache or wanted.no_store)
+
+    def board(self, request: Request, key: str, landed: int) -> tuple[Flight | None, Hit | None]:
+        """Join the call for a key, or lead it; or find the answer that has just been kept.
+
+        Args:
+            request: The request, whose lookup was a miss.
+            key: Its key.
+            landed: What ``landed`` was before that lookup.
+        """
+        with self._lock:
+            flight = self._flights.get(key)
+            if flight is not None:
+                return flight, None
+            flight = self._flights[key] = Flight()
+            missed = self.landed != landed
+        hit = self.lookup(request, key) if missed else None
+        if hit is not None:
+            self.land(key, flight, hit.body)
+            return None, hit
+        return flight, None
+
+    def land(self, key: str, flight: Flight, body: bytes | None) -> None:
+        """End a call, and share its answer; None where it failed or is the caller's alone."""
+        with self._lock:
+            self.landed += 1
+            del self._flights[key]
+        flight.land(body)
+
     def keep(self, request: Request, key: str, body: bytes) -> bool:
         """Keep an answer, and tell whether it is kept."""
         if _wanted(request).no_store or len(body) > self._max_bytes:
@@ -238,6 +312,10 @@ class AnswerCache:
         """Say how old an answer is, and how long it is kept yet."""
         ttl = int(self._seconds - hit.age)
         return [("Age", str(int(hit.age))), ("Cache-Status", f"{_NAME}; hit; ttl={ttl}")]
+
+    def shared_headers(self) -> list[tuple[str, str]]:
+        """Say that the answer was made for another request that came just before."""
+        return [("Cache-Status", f"{_NAME}; fwd=uri-miss; collapsed")]
 
     def miss_headers(self, request: Request, *, stored: bool) -> list[tuple[str, str]]:
         """Say why the function was called, and whether its answer is kept."""

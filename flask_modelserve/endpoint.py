@@ -30,7 +30,8 @@ from .content import (
     read_body,
     read_format,
 )
-from .errors import BadResponse, InvalidRequest, problem
+from .errors import BadResponse, DeadlineExceeded, InvalidRequest, Overloaded, problem
+from .execution import runner_of
 from .response import answer_class
 
 if TYPE_CHECKING:
@@ -48,6 +49,11 @@ if TYPE_CHECKING:
 
 
 _STATUSES = range(100, 600)
+_OUTCOMES: dict[type, str] = {
+    BadResponse: "bad_response",
+    DeadlineExceeded: "timeout",
+    Overloaded: "overloaded",
+}
 # The request itself: each look through its proxy costs as much as a call.
 _current_request: Callable[[], Request] = current_request._get_current_object  # type: ignore[attr-defined]  # noqa: SLF001 - flask types it as what it stands for
 
@@ -63,7 +69,7 @@ class Endpoint:
         metrics: EndpointMetrics,
         cache: AnswerCache | None,
     ) -> None:
-        self.spec = spec
+        self._spec = spec
         self._app = app
         self._config = app.config
         self._metrics = metrics
@@ -73,7 +79,7 @@ class Endpoint:
         self._accept = Accept((JSON, *PROTOBUF_TYPES) if self._response.binary else (JSON,))
         self._response_class = answer_class(app.response_class)
         self._headers = self._constant_headers()
-        self._call = _caller(app, spec.handler)
+        self._runner = runner_of(spec, app, _caller(app, spec.handler), self._parameters, metrics)
 
     def answer(self, **url: Any) -> Response:
         """Answer one request; ``url`` holds the URL's arguments."""
@@ -90,12 +96,13 @@ class Endpoint:
         return response
 
     def _respond(self, request: Request, url: dict[str, Any]) -> tuple[Response, str]:
+        arrived = perf_counter()
         media_type = self._accept.choose(request.environ.get("HTTP_ACCEPT", ""))
         read, raw = self._take(request)
         if self._cache is not None:
-            return self._respond_cached(self._cache, request, url, media_type, read, raw)
+            return self._respond_cached(self._cache, request, url, media_type, read, raw, arrived)
         arguments, _ = self._decode(read, raw, url)
-        response, _ = self._answer(arguments, media_type)
+        response, _ = self._answer(arguments, media_type, arrived)
         return response, _outcome(response.status_code)
 
     def _respond_cached(  # noqa: PLR0917 - each is a stage's result
@@ -106,20 +113,36 @@ class Endpoint:
         media_type: str,
         read: Read,
         raw: bytes,
+        arrived: float,
     ) -> tuple[Response, str]:
-        """Answer with what is kept, or keep the answer."""
+        """Answer with what is kept, or with what another request is being answered, or keep it."""
         context = cache.context(request, media_type, url)
         seen, key = cache.known_key(context, read.__name__, raw)
         decoded = None
         if key is None:
             decoded = self._decode(read, raw, url)
             key = cache.key(context, seen, self._request.canonical(decoded[1]))
+        landed = cache.landed
         hit = cache.lookup(request, key)
+        if hit is None and cache.may_share(request):
+            flight, hit = cache.board(request, key, landed)
+        else:
+            flight = None
         if hit is not None:
             return self._make(hit.body, media_type, cache.hit_headers(hit)), "hit"
-        arguments, _ = decoded or self._decode(read, raw, url)
-        response, body = self._answer(arguments, media_type)
-        stored = body is not None and cache.keep(request, key, body)
+        if flight is not None and not flight.leads():
+            shared = flight.wait(self._spec.timeout, arrived)
+            if shared is not None:
+                return self._make(shared, media_type, cache.shared_headers()), "coalesced"
+            flight = None  # the leader failed: everyone asks on his own account
+        body = None
+        try:
+            arguments, _ = decoded or self._decode(read, raw, url)
+            response, body = self._answer(arguments, media_type, arrived)
+            stored = body is not None and cache.keep(request, key, body)
+        finally:
+            if flight is not None:
+                cache.land(key, flight, body)
         response.headers.extend(cache.miss_headers(request, stored=stored))
         return response, _outcome(response.status_code)
 
@@ -149,18 +172,16 @@ class Endpoint:
         self._parameters.refuse_missing(arguments)
         return arguments, state
 
-    def _answer(self, arguments: Arguments, media_type: str) -> tuple[Response, bytes | None]:
+    def _answer(
+        self, arguments: Arguments, media_type: str, arrived: float
+    ) -> tuple[Response, bytes | None]:
         """Call the function, and write what it returns.
 
         Returns:
             The response, and the body where it may be cached: not that of a ``Response`` that
             the function made, nor one with a status of its own.
         """
-        begun = perf_counter()
-        try:
-            answer = self._call(**arguments)
-        finally:
-            self._metrics.predict.observe(perf_counter() - begun)
+        answer = self._runner.run(arguments, arrived)
         if isinstance(answer, BaseResponse):
             return self._app.make_response(answer), None
         status: int | None = None
@@ -186,10 +207,10 @@ class Endpoint:
     def _constant_headers(self) -> list[tuple[str, str]]:
         """Return the headers of every answer."""
         headers = []
-        if len(self._accept.offers) > 1 and not {"GET", "HEAD"}.isdisjoint(self.spec.methods):
+        if len(self._accept.offers) > 1 and not {"GET", "HEAD"}.isdisjoint(self._spec.methods):
             headers.append(("Vary", "Accept"))  # no cache on the way keeps what POST answers
-        if self.spec.version is not None:
-            headers.append(("X-Model-Version", self.spec.version))
+        if self._spec.version is not None:
+            headers.append(("X-Model-Version", self._spec.version))
         return headers
 
     def _fail(self, error: Exception) -> tuple[Response, str]:
@@ -206,13 +227,10 @@ class Endpoint:
                 raise
             return self._crash(unhandled), "error"
         if isinstance(error, BadResponse):
-            app.logger.error("Bad answer of endpoint %s: %s", self.spec.endpoint, error)
+            app.logger.error("Bad answer of endpoint %s: %s", self._spec.endpoint, error)
             self._signal(error)
-            outcome = "bad_response"
-        else:
-            outcome = None
         response = self._as_response(handled, error)
-        return response, outcome or _outcome(response.status_code)
+        return response, _OUTCOMES.get(type(error)) or _outcome(response.status_code)
 
     def _crash(self, error: Exception) -> Response:
         """Do what Flask does with an unhandled exception, but answer with a problem document."""

@@ -2,10 +2,12 @@
 
     Exception
     └── ModelServeError
-        ├── InvalidRequest   400  the stages read and decode, and any endpoint function
-        └── BadResponse      500  the stage check: the function's answer breaks its response_schema
+        ├── InvalidRequest    400  the stages read and decode, and any endpoint function
+        ├── BadResponse       500  the stage check: the function's answer breaks its response_schema
+        ├── Overloaded        503  the stage admission: too many calls run and wait already
+        └── DeadlineExceeded  504  the stages admission and call: the time-out has passed
 
-Both are werkzeug ``HTTPException`` too, so that ``@app.errorhandler`` works on
+All are werkzeug ``HTTPException`` too, so that ``@app.errorhandler`` works on
 them. Set-up mistakes are ``TypeError``, ``ValueError`` or ``RuntimeError``.
 """
 
@@ -14,7 +16,13 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, TypedDict
 
-from werkzeug.exceptions import BadRequest, HTTPException, InternalServerError
+from werkzeug.exceptions import (
+    BadRequest,
+    GatewayTimeout,
+    HTTPException,
+    InternalServerError,
+    ServiceUnavailable,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -63,6 +71,32 @@ class BadResponse(ModelServeError, InternalServerError):  # noqa: N818 - named l
 
     def __str__(self) -> str:
         return "; ".join([self.reason, *(f"{f['field']}: {f['message']}" for f in self.faults)])
+
+
+class Overloaded(ModelServeError, ServiceUnavailable):  # noqa: N818 - named like InvalidRequest
+    """Too many calls run and wait already (HTTP 503).
+
+    Args:
+        retry_after: Seconds until a place will be free, as measured; sent as ``Retry-After``.
+    """
+
+    def __init__(self, retry_after: int) -> None:
+        super().__init__(
+            "The endpoint has more requests than it can take.", retry_after=retry_after
+        )
+
+
+class DeadlineExceeded(ModelServeError, GatewayTimeout):  # noqa: N818 - named like InvalidRequest
+    """The endpoint's time-out has passed (HTTP 504).
+
+    Args:
+        timeout: The endpoint's time-out in seconds.
+        started: Whether the function had been called; it may still be running.
+    """
+
+    def __init__(self, timeout: float, *, started: bool) -> None:
+        where = "while the function ran" if started else "before the function could be called"
+        super().__init__(f"The endpoint's time of {timeout:g} s passed {where}.")
 
 
 def problem(error: HTTPException, response_class: type[Response]) -> Response:

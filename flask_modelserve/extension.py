@@ -121,6 +121,11 @@ class ModelServe:
 
     def _refuse_declared(self, spec: EndpointSpec) -> None:
         for other in self._specs:
+            if other.handler is spec.handler and (other.batch or spec.batch):
+                raise ValueError(
+                    f"{spec.endpoint} is served at {other.rule} already, and batched: its calls "
+                    "must come from one batch; write a function of its own for this rule"
+                )
             same_place = other.rule == spec.rule and other.blueprint is spec.blueprint
             if same_place and not set(other.methods).isdisjoint(spec.methods):
                 raise ValueError(

@@ -27,7 +27,16 @@ if TYPE_CHECKING:
 
     from .config import Config
 
-OUTCOMES = ("ok", "hit", "invalid", "error", "bad_response")
+OUTCOMES = (
+    "ok",
+    "hit",
+    "coalesced",
+    "invalid",
+    "overloaded",
+    "timeout",
+    "error",
+    "bad_response",
+)
 
 _RAISED = "modelserve.raised"
 _METHODS = {"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"}
@@ -93,6 +102,19 @@ class Instruments:
             ("endpoint",),
             registry=registry,
         )
+        self.queue = Histogram(
+            "modelserve_queue_seconds",
+            "Seconds that a request waited for its function to be called",
+            ("endpoint",),
+            registry=registry,
+        )
+        self.batch_size = Histogram(
+            "modelserve_batch_size",
+            "Rows in a call of a batched function",
+            ("endpoint",),
+            buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024),
+            registry=registry,
+        )
         self.in_flight = Gauge(
             "modelserve_in_flight",
             "Requests that an endpoint is answering",
@@ -147,6 +169,8 @@ class EndpointMetrics:
             outcome: instruments.requests.labels(endpoint, outcome) for outcome in OUTCOMES
         }
         self.predict = instruments.predict.labels(endpoint)
+        self.queue = instruments.queue.labels(endpoint)
+        self.batch_size = instruments.batch_size.labels(endpoint)
         self.in_flight = instruments.in_flight.labels(endpoint)
 
 

@@ -20,12 +20,14 @@ class Parameters:
 
     Attributes:
         names: Its named parameters, with their annotations where they have one.
+        defaults: The defaults of those that have one.
         required: Those without a default, the message's parameter left out.
         takes_all: It has a ``**kwargs`` parameter.
         message: The parameter annotated with the schema class: it gets the message itself.
     """
 
     names: Mapping[str, Any]
+    defaults: Mapping[str, Any]
     required: frozenset[str]
     takes_all: bool
     message: str | None
@@ -43,12 +45,12 @@ class Parameters:
         """
         signature = _signature(function)
         names: dict[str, Any] = {}
-        required = set()
+        defaults: dict[str, Any] = {}
         for name, parameter in signature.parameters.items():
             if parameter.kind in _NAMED:
                 names[name] = parameter.annotation
-                if parameter.default is parameter.empty:
-                    required.add(name)
+                if parameter.default is not parameter.empty:
+                    defaults[name] = parameter.default
             elif parameter.kind is parameter.POSITIONAL_ONLY:
                 raise TypeError(
                     f"{function!r} takes {name!r} by position only; "
@@ -64,7 +66,8 @@ class Parameters:
             )
         return cls(
             names=names,
-            required=frozenset(required.difference(messages)),
+            defaults=defaults,
+            required=frozenset(names).difference(defaults, messages),
             takes_all=any(p.kind is p.VAR_KEYWORD for p in signature.parameters.values()),
             message=messages[0] if messages else None,
         )

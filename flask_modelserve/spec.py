@@ -9,6 +9,7 @@ import math
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, TypedDict
 
+from .batching import Batch
 from .content import dumps, loads
 from .errors import InvalidRequest
 from .parameters import Parameters
@@ -29,6 +30,10 @@ class EndpointOptions(TypedDict, total=False):
     response_schema: Any
     methods: Iterable[str]
     cache: float | None
+    batch: Batch | int | None
+    max_concurrency: int | None
+    max_queue: int | None
+    timeout: float | None
     example: Any
     version: str | None
     ignore_unknown_fields: bool
@@ -51,6 +56,10 @@ class EndpointSpec:
     response_schema: Any = None
     methods: tuple[str, ...] = ("POST",)
     cache: float | None = None
+    batch: Batch | None = None
+    max_concurrency: int | None = None
+    max_queue: int | None = None
+    timeout: float | None = None
     example: Any = None
     version: str | None = None
     ignore_unknown_fields: bool = False
@@ -81,13 +90,19 @@ class EndpointSpec:
         )
         values["methods"] = _methods(values.get("methods", ("POST",)))
         values["endpoint"] = values.get("endpoint") or _name(handler)
-        _check_cache(values.get("cache"))
+        _check_seconds("cache", values.get("cache"))
+        _check_seconds("timeout", values.get("timeout"))
+        _check_count("max_concurrency", values.get("max_concurrency"), least=1)
+        _check_count("max_queue", values.get("max_queue"), least=0)
+        if isinstance(values.get("batch"), int):
+            values["batch"] = Batch(values["batch"])
         _check_version(values.get("version"))
         if isinstance(handler, type):
             _check_class(handler)
         spec = cls(rule=rule, handler=handler, **values)
         spec.compile_response(dumps)
-        request, _ = spec.compile_request(loads)
+        request, parameters = spec.compile_request(loads)
+        _check_limits(spec, parameters)
         if spec.example is not None:
             _check_example(spec.example, request)
         return spec
@@ -144,13 +159,44 @@ def _name(handler: Any) -> str:
     return name
 
 
-def _check_cache(cache: Any) -> None:
-    if cache is None:
+def _check_seconds(option: str, value: Any) -> None:
+    if value is None:
         return
-    if isinstance(cache, bool) or not isinstance(cache, int | float):
-        raise TypeError(f"cache={cache!r}: write the seconds to keep an answer, such as cache=60")
-    if not (math.isfinite(cache) and cache > 0):
-        raise ValueError(f"cache={cache!r}: write a positive number of seconds, or leave it out")
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"{option}={value!r}: write a number of seconds, such as {option}=60")
+    if not (math.isfinite(value) and value > 0):
+        raise ValueError(f"{option}={value!r}: write a positive number of seconds, or leave it out")
+
+
+def _check_count(option: str, value: Any, *, least: int) -> None:
+    if value is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{option}={value!r}: write a whole number, such as {option}=8")
+    if value < least:
+        raise ValueError(f"{option}={value!r}: write {least} or more, or leave it out")
+
+
+def _check_limits(spec: EndpointSpec, parameters: Parameters) -> None:
+    """Refuse options that mean nothing together."""
+    if spec.batch is None:
+        if spec.max_queue is not None and spec.max_concurrency is None and spec.timeout is None:
+            raise ValueError(
+                f"max_queue={spec.max_queue} bounds nothing: write max_concurrency=, "
+                "timeout= or batch= too"
+            )
+        return
+    if not isinstance(spec.batch, Batch):
+        raise TypeError(f"batch={spec.batch!r}: write batch=32, or batch=Batch(32, max_wait=0.005)")
+    if spec.max_concurrency is not None:
+        raise ValueError(
+            "one thread calls a batched function: leave max_concurrency out, and bound the "
+            "requests that wait with max_queue="
+        )
+    if parameters.takes_all or not parameters.names:
+        raise TypeError(
+            f"{spec.endpoint} is batched: name its parameters, each of which gets a list"
+        )
 
 
 def _check_version(version: Any) -> None:

@@ -131,7 +131,7 @@ def test_get_reads_the_query_string(client: FlaskClient, serve: ModelServe) -> N
     assert refused.status_code == 400
     assert {e["field"]: e["message"] for e in refused.json["errors"]} == {
         "text": "is given 2 times",
-        "number": "must be an integer",
+        "number": "must be an integer of 64 bits",
         "flag": "must be true or false",
     }
 
@@ -482,3 +482,60 @@ def test_abort_with_a_response(client: FlaskClient, serve: ModelServe) -> None:
 
     response = client.post("/", json={})
     assert (response.status_code, response.json) == (418, {"kettle": "on"})
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ({"number": "1"}, "must be an integer of 64 bits, not a string"),
+        ({"number": 1.5}, "must be an integer of 64 bits, not a fraction"),
+        ({"number": True}, "must be an integer of 64 bits, not a boolean"),
+        ({"number": 2**70}, "must be an integer of 64 bits, not a fraction"),
+        ({"ratio": "x"}, "must be a number, not a string"),
+        ({"ratio": {}}, "must be a number, not an object"),
+        ({"text": 5}, "must be a string, not a number"),
+        ({"text": None}, "must be a string, not null"),
+        ({"flag": 1}, "must be true or false, not a number"),
+        ({"items": {}}, "must be an array, not an object"),
+        ({"options": []}, "must be an object, not an array"),
+        ({"either": []}, "must be an integer of 64 bits or a string, not an array"),
+    ],
+)
+def test_annotations_are_checked(
+    client: FlaskClient, serve: ModelServe, wrong: dict[str, Any], says: str
+) -> None:
+    """Without a schema a JSON value must fit a plain annotation, so that no function trips on it."""
+
+    @serve.endpoint("/")
+    def typed(
+        number: int = 0,
+        ratio: float = 0.0,
+        text: str = "",
+        flag: bool = False,  # noqa: FBT002 - a user's function
+        items: list[int] = [],  # noqa: B006 - never changed
+        options: dict[str, Any] | None = None,
+        either: int | str = 0,
+        anything: complex | None = None,
+    ) -> Any:
+        return "fine"
+
+    response = client.post("/", json=wrong)
+    assert response.status_code == 400
+    assert response.json["errors"] == [{"field": next(iter(wrong)), "message": says}]
+    right = {"number": 1, "ratio": 1, "text": "a", "flag": True, "items": [], "options": None}
+    assert client.post("/", json=right | {"either": "a", "anything": "?"}).json == "fine"
+
+
+@pytest.mark.parametrize("text", ["nan", "inf", "1e999", "1_0", "١", "0x1", " 1", ""])
+def test_query_numbers(client: FlaskClient, serve: ModelServe, text: str) -> None:
+    """A number in a query string is written as everywhere else, and finite."""
+
+    @serve.endpoint("/", methods=["GET"], cache=60)
+    def typed(ratio: float = 0.0, number: int = 0) -> Any:
+        return [ratio, number]
+
+    for name in ("ratio", "number"):
+        refused = client.get("/", query_string={name: text})
+        assert (refused.status_code, refused.json["errors"][0]["field"]) == (400, name)
+    assert client.get("/?ratio=.5&number=-7").json == [0.5, -7]
+    assert client.get(f"/?number={'9' * 30}").json == [0.0, int("9" * 30)]

@@ -8,16 +8,22 @@ endpoints without a schema.
 from __future__ import annotations
 
 import types
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from werkzeug.datastructures import MultiDict
 
+    from ..errors import FieldError
     from ..parameters import Parameters
 
     Arguments = dict[str, Any]
+
+
+MAX_ERRORS = 100
+_MAX_TEXT = 500
 
 
 class RequestSchema(Protocol):
@@ -49,6 +55,18 @@ class ResponseSchema(Protocol):
 
     def write_json(self, answer: Any) -> bytes: ...
     def write_binary(self, answer: Any) -> bytes: ...
+
+
+def bounded(errors: Iterable[FieldError]) -> list[FieldError]:
+    """Return the first ``MAX_ERRORS``, their texts shortened: clients choose number and length."""
+    return [
+        {"field": _shortened(error["field"]), "message": _shortened(error["message"])}
+        for error in islice(errors, MAX_ERRORS)
+    ]
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _MAX_TEXT else f"{text[:_MAX_TEXT]}…"
 
 
 def split_module(schema: Any, response_schema: Any) -> tuple[Any, Any]:

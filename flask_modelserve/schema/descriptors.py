@@ -10,6 +10,9 @@ from protobuf.wkt import FileDescriptorSet
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+# The engine takes time by the square of this depth, and writes a hundred levels, but reads more.
+MAX_ANY_DEPTH = 32
+
 
 def dynamic_type(message_class: Any) -> tuple[type[Message], Registry]:
     """Return the protobuf-py type of a message class, and the types that its ``Any`` may hold.
@@ -50,6 +53,21 @@ def find_types(registry: Registry, value: Any, message_class: Any) -> bool:
     if files:
         registry.add(_registry(files))
     return bool(files)
+
+
+def any_depth(value: Any) -> int:
+    """Return how many messages of type Any stand one in the other, at most, in a JSON value."""
+    deepest = 0
+    pending = [(value, 0)]
+    while pending:
+        item, depth = pending.pop()
+        if isinstance(item, dict):
+            depth += "@type" in item
+            deepest = max(deepest, depth)
+            pending.extend((part, depth) for part in item.values())
+        elif isinstance(item, list):
+            pending.extend((part, depth) for part in item)
+    return deepest
 
 
 def _type_urls(value: Any) -> Iterator[str]:

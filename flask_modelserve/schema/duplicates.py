@@ -7,6 +7,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from ..errors import FieldError, InvalidRequest
+from . import bounded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -50,7 +51,7 @@ def refuse_duplicates(body: bytes, value: Any, count: Callable[[Any], int] = cou
         read = json.loads(
             body, object_pairs_hook=_Object, parse_int=len, parse_float=len, parse_constant=len
         )
-        errors = list(_duplicates(read, ""))
+        errors = bounded(_duplicates(read, ""))
     except RecursionError:
         raise InvalidRequest("The body is nested too deeply.") from None
     if errors:

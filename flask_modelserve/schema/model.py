@@ -10,6 +10,7 @@ import orjson
 
 from ..content import PROTOBUF, dumps, loads
 from ..errors import BadResponse, FieldError, InvalidRequest
+from . import bounded
 from .duplicates import refuse_duplicates
 
 if TYPE_CHECKING:
@@ -110,7 +111,7 @@ def _errors(error: Exception) -> list[FieldError]:
     details = getattr(error, "errors", None)
     if not callable(details):
         return [{"field": "", "message": str(error)}]
-    return [{"field": _path(detail["loc"]), "message": detail["msg"]} for detail in details()]
+    return bounded({"field": _path(detail["loc"]), "message": detail["msg"]} for detail in details())
 
 
 def _path(location: Iterable[str | int]) -> str:

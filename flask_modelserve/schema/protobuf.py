@@ -21,14 +21,16 @@ from protobuf import (
 
 from ..content import dumps, loads, plain
 from ..errors import BadResponse, FieldError, InvalidRequest
-from .descriptors import dynamic_type, find_types
+from . import MAX_ERRORS
+from .descriptors import MAX_ANY_DEPTH, any_depth, dynamic_type, find_types
 from .duplicates import count_keys, refuse_duplicates
-from .refusal import MAX_ERRORS, explain
+from .refusal import explain
 from .rules import Rules, rules_of
 from .shapes import (
     Conflict,
     Shapes,
     element_of,
+    key_range,
     read_fields,
     restore_zeros,
     special,
@@ -61,7 +63,8 @@ class MessageType:
         self._count = None if self.shape.is_special else self.shape.count
         self.rules: Rules | None = rules_of(self.type.desc())
         self._has_required = _has_field(self.type.desc(), _is_required)
-        self._has_enum = _has_field(self.type.desc(), _is_enum)
+        self._holds_any = _has_field(self.type.desc(), _is_any)
+        self._is_ranged_late = _has_field(self.type.desc(), _is_ranged_late)
 
     def parse(self, value: Any) -> Message:
         """Make a message of a JSON value.
@@ -69,6 +72,8 @@ class MessageType:
         Raises:
             TypeError, ValueError, OverflowError, RecursionError: For one that does not fit.
         """
+        if self._holds_any and any_depth(value) > MAX_ANY_DEPTH:
+            raise RecursionError("messages of type Any are nested too deeply")
         try:
             message = message_from_json_value(self.type, value, registry=self.registry)
         except ValueError:
@@ -102,12 +107,20 @@ class MessageType:
         return rendered
 
     def convert(self, message: Message) -> Any:
-        """Return a message as an instance of the user's own class."""
+        """Return a message as an instance of the user's own class.
+
+        Raises:
+            ValueError, OverflowError, RecursionError: For what that class can't hold.
+        """
         if self.is_native:
-            if self._has_enum:
-                message.to_binary()  # the engine looks at the range of enum numbers only here
+            if self._is_ranged_late:
+                message.to_binary()
             return message
-        return self.message_class.FromString(message.to_binary())
+        binary = message.to_binary()
+        try:
+            return self.message_class.FromString(binary)
+        except Exception as error:  # google.protobuf's DecodeError, without importing it
+            raise ValueError("is nested too deeply") from error
 
     def take(self, answer: Any) -> Message:
         """Return a message of the user's own class as a protobuf-py one."""
@@ -117,25 +130,31 @@ class MessageType:
 
     def faults(self, value: Any, *, ignores_unknown: bool = False) -> list[FieldError]:
         """Name every bad field of a JSON value that has been refused."""
-
-        def accepts(description: DescMessage, part: Any) -> bool:
-            try:
-                message = message_from_json_value(description.type, part, registry=self.registry)
-            except _REFUSALS:
-                return False
-            try:
-                message.to_binary()
-            except OverflowError:  # an enum number over 32 bits
-                return False
-            except ValueError:  # a required field is missing, which has a line of its own
-                return True
-            return True
-
         try:
             known = self.known_part(value) if ignores_unknown else value
-            return explain(self.shape, known, accepts)
+            return explain(self.shape, known, self._accepts)
         except RecursionError:
             return [{"field": "", "message": "is nested too deeply"}]
+
+    def _accepts(self, description: DescMessage, part: Any) -> bool:
+        """Tell whether a JSON value can be a message of a type, and be written again."""
+        if self._holds_any and any_depth(part) > MAX_ANY_DEPTH:
+            return False
+        try:
+            message = message_from_json_value(description.type, part, registry=self.registry)
+        except _REFUSALS:
+            return False
+        try:
+            message_to_json_value(message, registry=self.registry)
+            if description is self.shape.description:
+                self.convert(message)
+            else:
+                message.to_binary()
+        except (OverflowError, RecursionError):  # some ranges and depths are found only here
+            return False
+        except ValueError as error:  # a required field is missing, which has a line of its own
+            return not isinstance(error.__cause__, Exception)
+        return True
 
     def _learn_packed(self, message: Message) -> bool:
         """Add the types of the ``Any`` messages within a message to the registry."""
@@ -182,7 +201,12 @@ class MessageRequest:
         return self._arguments(message, known)
 
     def read_query(self, query: MultiDict[str, str]) -> tuple[Arguments, Any]:
-        return self._arguments(*self._parse(_nest_query(self._type.type.desc(), query)))
+        message, known = self._parse(_nest_query(self._type.type.desc(), query))
+        try:
+            self._count(known)  # names of one field, members of one oneof
+        except Conflict:
+            raise self._refusal(known) from None
+        return self._arguments(message, known)
 
     def read_binary(self, body: bytes) -> tuple[Arguments, Any]:
         if self._message is not None:
@@ -203,7 +227,10 @@ class MessageRequest:
         if message is None:
             body: bytes = value
             return b"binary " + body
-        rendered = self._type.render_with_zeros(message, value)
+        try:
+            rendered = self._type.render_with_zeros(message, value)
+        except _REFUSALS as error:
+            raise self._refusal(value, error) from None
         return orjson.dumps(rendered, option=orjson.OPT_SORT_KEYS)
 
     def _read_whole(self, body: bytes) -> tuple[Arguments, Any]:
@@ -246,12 +273,12 @@ class MessageRequest:
     def _arguments(self, message: Message, value: Any) -> tuple[Arguments, Any]:
         self._check_rules(message)
         try:
-            arguments = read_fields(self._readers, message, value)
+            arguments = read_fields(self._readers, message, value) if self._readers else {}
             if self._message is not None:
                 arguments[self._message] = self._type.convert(message)
         except Conflict:
             raise self._refusal(value, ValueError("a map names a key twice")) from None
-        except OverflowError as error:
+        except _REFUSALS as error:
             raise self._refusal(value, error) from None
         return arguments, (message, value)
 
@@ -374,8 +401,14 @@ def _is_required(field: DescField) -> bool:
     return field.presence == 3  # LEGACY_REQUIRED; protobuf-py does not export the enum
 
 
-def _is_enum(field: DescField) -> bool:
-    return isinstance(element_of(field), DescEnum)
+def _is_any(field: DescField) -> bool:
+    element = element_of(field)
+    return isinstance(element, DescMessage) and special(element) == "Any"
+
+
+def _is_ranged_late(field: DescField) -> bool:
+    """Tell whether the engine looks at the range of its numbers only in ``to_binary``."""
+    return isinstance(element_of(field), DescEnum) or key_range(field.value) is not None
 
 
 def _packed_urls(message: Message) -> list[str]:

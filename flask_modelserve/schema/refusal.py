@@ -6,7 +6,6 @@ it refuses are named.
 
 from __future__ import annotations
 
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from protobuf import (
@@ -18,6 +17,7 @@ from protobuf import (
 )
 
 from ..errors import FieldError
+from . import bounded
 from .shapes import FieldShape, MessageShape, element_of, special
 
 if TYPE_CHECKING:
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
     # Whether the engine takes a JSON value for a message type.
     Accepts = Callable[[DescMessage, Any], bool]
-
-MAX_ERRORS = 1000
 
 _EXPECTED = {
     ScalarType.STRING: "a string",
@@ -50,15 +48,15 @@ _EXPECTED_SPECIAL = {
     "Duration": 'a duration in seconds, such as "1.5s"',
     "FieldMask": 'names of fields in lowerCamelCase, such as "title,subTitle"',
     "Struct": "an object",
-    "Value": "any JSON value that is finite and not nested too deeply",
+    "Value": "any JSON value",
     "ListValue": "an array",
     "Any": 'an object with an "@type" that this service knows, and the fields of that type',
 }
 
 
 def explain(shape: MessageShape, value: Any, accepts: Accepts) -> list[FieldError]:
-    """Return every bad field of a value that has been refused, at most ``MAX_ERRORS``."""
-    return list(islice(_faults(shape, value, "", accepts), MAX_ERRORS))
+    """Return every bad field of a value that has been refused, up to a bound."""
+    return bounded(_faults(shape, value, "", accepts))
 
 
 def _faults(shape: MessageShape, value: Any, path: str, accepts: Accepts) -> Iterator[FieldError]:
@@ -116,7 +114,12 @@ def _field_faults(
 
 
 def _expected(kind: Any, value: Any) -> str:
-    return f"must be {_kind_name(kind)}, not {_shown(value)}"
+    expected = _kind_name(kind)
+    if isinstance(value, dict) and expected == _EXPECTED_SPECIAL["Any"]:
+        return 'must have an "@type" that this service knows, the fields of that type, and no depth'
+    if expected in {_shown(value), "any JSON value"}:
+        return "is nested too deeply"  # all that is wrong with a value of the right type
+    return f"must be {expected}, not {_shown(value)}"
 
 
 def _kind_name(kind: Any) -> str:

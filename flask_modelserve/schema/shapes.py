@@ -46,6 +46,7 @@ _WIDE = {
     ScalarType.FIXED64,
     ScalarType.SFIXED64,
 }
+_UNSIGNED = {ScalarType.UINT32, ScalarType.UINT64, ScalarType.FIXED32, ScalarType.FIXED64}
 
 
 class Conflict(Exception):
@@ -219,6 +220,9 @@ class Shapes:
             return None if each is None else partial(_convert_list, each)
         if isinstance(value, DescFieldValueMap):
             each = self._element_converter(value.value)
+            keys = key_range(value)
+            if keys is not None:
+                return partial(_convert_numbered_map, keys, each)
             return None if each is None else partial(_convert_map, each)
         if isinstance(value, DescFieldValueMessage):
             return self._element_converter(value.message)
@@ -286,6 +290,18 @@ def _takes_null(element: ScalarType | DescMessage | DescEnum) -> bool:
     }
 
 
+def key_range(value: Any) -> range | None:
+    """Return the range of a map's keys; None for keys that are no numbers, and for all else."""
+    if not isinstance(value, DescFieldValueMap):
+        return None
+    bits = 64 if value.key in _WIDE else 32
+    if value.key in _UNSIGNED:
+        return range(2**bits)
+    if value.key in {ScalarType.STRING, ScalarType.BOOL}:
+        return None
+    return range(-(2 ** (bits - 1)), 2 ** (bits - 1))
+
+
 def _enum_names(description: DescEnum) -> dict[int, str | None]:
     if description.type_name == "google.protobuf.NullValue":
         return {0: None}
@@ -306,9 +322,18 @@ def _convert_list(each: Convert, held: list[Any], value: list[Any]) -> list[Any]
     return list(map(each, held, value))
 
 
-def _convert_map(each: Convert, held: dict[Any, Any], value: dict[str, Any]) -> dict[Any, Any]:
-    if len(held) < len(value):  # "1" and "01" are one key of a map<int32, …>
+def _convert_numbered_map(
+    keys: range, each: Convert | None, held: dict[int, Any], value: dict[str, Any]
+) -> dict[int, Any]:
+    if len(held) < len(value):  # "1" and "01" are one key
         raise Conflict
+    # The engine looks at the range only in to_binary.
+    if held and not (min(held) in keys and max(held) in keys):
+        raise OverflowError("a map's key is out of range")
+    return held if each is None else _convert_map(each, held, value)
+
+
+def _convert_map(each: Convert, held: dict[Any, Any], value: dict[str, Any]) -> dict[Any, Any]:
     return {
         key: each(item, sent)
         for (key, item), sent in zip(held.items(), value.values(), strict=True)

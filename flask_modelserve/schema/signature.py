@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import math
+import re
 import types
 import typing
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -10,6 +13,7 @@ import orjson
 
 from ..content import PROTOBUF
 from ..errors import FieldError, InvalidRequest
+from . import bounded
 from .duplicates import refuse_duplicates
 
 if TYPE_CHECKING:
@@ -21,11 +25,31 @@ if TYPE_CHECKING:
     from . import Arguments
 
 _BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
-# One type per converter: what a query string's text may be turned into.
-_CONVERTERS: dict[Any, tuple[str, Callable[[str], Any]]] = {
-    int: ("an integer", int),
-    float: ("a number", float),
-    bool: ("true or false", lambda text: _BOOLEANS[text.lower()]),
+_NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", re.ASCII)
+
+
+def _integer(text: str) -> int:
+    if not _NUMBER.fullmatch(text):  # Python's int() takes more: 1_000, and digits of all scripts
+        raise ValueError
+    return int(text)
+
+
+def _number(text: str) -> float:
+    number = float(text)
+    if not (_NUMBER.fullmatch(text) and math.isfinite(number)):
+        raise ValueError
+    return number
+
+
+# For each annotation that is checked: what it is called, the types of JSON values that it takes,
+# and what makes it of a query string's text.
+_KINDS: dict[Any, tuple[str, frozenset[type], Callable[[str], Any] | None]] = {
+    int: ("an integer of 64 bits", frozenset({int}), _integer),
+    float: ("a number", frozenset({int, float}), _number),
+    bool: ("true or false", frozenset({bool}), lambda text: _BOOLEANS[text.lower()]),
+    str: ("a string", frozenset({str}), None),
+    list: ("an array", frozenset({list}), None),
+    dict: ("an object", frozenset({dict}), None),
 }
 
 
@@ -44,6 +68,11 @@ class SignatureRequest:
         self._drops_unknown = ignore_unknown_fields
         self._takes_all = parameters.takes_all
         self._loads = loads
+        self._checks = {
+            name: check
+            for name, kind in parameters.names.items()
+            if (check := _json_check(kind)) is not None
+        }
         self._query = {name: _query_reader(kind) for name, kind in parameters.names.items()}
 
     def read_json(self, body: bytes) -> tuple[Arguments, Any]:
@@ -54,6 +83,8 @@ class SignatureRequest:
             raise InvalidRequest(f"The body is {_json_type(value)}; send a JSON object.")
         refuse_duplicates(body, value)
         value = self._known(value)
+        if self._checks:
+            self._refuse_wrong_types(value)
         return value, value
 
     def read_query(self, query: MultiDict[str, str]) -> tuple[Arguments, Any]:
@@ -65,7 +96,9 @@ class SignatureRequest:
             except ValueError as error:
                 errors.append({"field": name, "message": str(error)})
         if errors:
-            raise InvalidRequest("The query string does not fit the endpoint.", errors=errors)
+            raise InvalidRequest(
+                "The query string does not fit the endpoint.", errors=bounded(errors)
+            )
         value = self._known(value)
         return value, value
 
@@ -73,7 +106,20 @@ class SignatureRequest:
         raise NotImplementedError(f"an endpoint without a schema does not read {PROTOBUF}")
 
     def canonical(self, state: Any) -> bytes:
-        return orjson.dumps(state, default=repr, option=orjson.OPT_SORT_KEYS)
+        try:
+            return orjson.dumps(state, default=repr, option=orjson.OPT_SORT_KEYS)
+        except orjson.JSONEncodeError:  # an integer over 64 bits, out of a query string
+            return json.dumps(state, default=repr, sort_keys=True).encode()
+
+    def _refuse_wrong_types(self, value: Arguments) -> None:
+        """Refuse JSON values that the parameters' annotations don't allow."""
+        errors: list[FieldError] = [
+            {"field": name, "message": f"must be {expected}, not {_json_type(value[name])}"}
+            for name, (expected, kinds) in self._checks.items()
+            if name in value and type(value[name]) not in kinds
+        ]
+        if errors:
+            raise InvalidRequest("The request does not fit the endpoint.", errors=errors)
 
     def _known(self, value: Arguments) -> Arguments:
         """Refuse or drop what the function has no parameter for."""
@@ -83,11 +129,11 @@ class SignatureRequest:
             return {name: item for name, item in value.items() if name in self._names}
         raise InvalidRequest(
             "The request has fields that the endpoint does not take.",
-            errors=[
+            errors=bounded(
                 {"field": name, "message": "is not an argument of this endpoint"}
                 for name in value
                 if name not in self._names
-            ],
+            ),
         )
 
 
@@ -104,8 +150,14 @@ class AnyResponse:
 
 
 def _json_type(value: Any) -> str:
-    names = {list: "an array", str: "a string", bool: "a boolean", type(None): "null"}
-    return names.get(type(value), "a number")
+    names = {
+        dict: "an object",
+        list: "an array",
+        str: "a string",
+        bool: "a boolean",
+        type(None): "null",
+    }
+    return names.get(type(value), "a number" if type(value) is int else "a fraction")
 
 
 def _one_text(texts: list[str]) -> str:
@@ -114,24 +166,50 @@ def _one_text(texts: list[str]) -> str:
     return texts[0]
 
 
+def _members(annotation: Any) -> tuple[Any, ...]:
+    """Return the types that an annotation allows: the members of a union, or itself."""
+    if typing.get_origin(annotation) in {typing.Union, types.UnionType}:
+        return typing.get_args(annotation)
+    return (annotation,)
+
+
+def _json_check(annotation: Any) -> tuple[str, frozenset[type]] | None:
+    """Return what an annotation is called, and the types of JSON values that it allows.
+
+    ``int``, ``float``, ``bool``, ``str``, ``list`` and ``dict``, the latter two with their own
+    elements unchecked, and unions of them; all else is not checked: None.
+    """
+    names = []
+    allowed: set[type] = set()
+    for member in _members(annotation):
+        if member is type(None):
+            allowed.add(member)
+            continue
+        kind = _KINDS.get(typing.get_origin(member) or member)
+        if kind is None:
+            return None
+        names.append(kind[0])
+        allowed |= kind[1]
+    return " or ".join(names), frozenset(allowed)
+
+
 def _query_reader(annotation: Any) -> Callable[[list[str]], Any]:
     """Return what turns the texts of one query parameter into the annotated type.
 
     ``int``, ``float`` and ``bool``, optional or in a ``list``, are converted; all else is text.
     """
-    if typing.get_origin(annotation) in {typing.Union, types.UnionType}:
-        members = [kind for kind in typing.get_args(annotation) if kind is not type(None)]
-        annotation = members[0] if len(members) == 1 else str
-    if annotation is list or typing.get_origin(annotation) is list:
-        element = next(iter(typing.get_args(annotation)), str)
+    members = [kind for kind in _members(annotation) if kind is not type(None)]
+    kind = members[0] if len(members) == 1 else str
+    if kind is list or typing.get_origin(kind) is list:
+        element = next(iter(typing.get_args(kind)), str)
         return lambda texts: [_convert(element, text) for text in texts]
-    return lambda texts: _convert(annotation, _one_text(texts))
+    return lambda texts: _convert(kind, _one_text(texts))
 
 
 def _convert(kind: Any, text: str) -> Any:
-    if kind not in _CONVERTERS:
+    expected, _, convert = _KINDS.get(kind, _KINDS[str])
+    if convert is None:
         return text
-    expected, convert = _CONVERTERS[kind]
     try:
         return convert(text)
     except (ValueError, KeyError):

@@ -1,0 +1,1 @@
+"""The tests, of what users see, over HTTP wherever it can be."""

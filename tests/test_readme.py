@@ -1,0 +1,137 @@
+from __future__ import annotations
+
+import ast
+import importlib
+import json
+import re
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from flask_modelserve.config import PREFIX, Config
+from flask_modelserve.spec import EndpointOptions, EndpointSpec
+
+from .documents import Request, blocks, commands
+from .serving import fetch, served
+
+ROOT = Path(__file__).parents[1]
+README = ROOT / "README.md"
+PYTHON = [block.text for block in blocks(README) if block.language == "python"]
+
+
+def app_of(source: str):
+    names = {"__name__": "readme"}
+    exec(source, names)
+    return names["app"] if "app" in names else names["create_app"]()
+
+
+def curl(app, command: str) -> str:
+    request = Request.of(command)
+    answer = app.test_client().open(
+        request.path, method=request.method, headers=request.headers, data=request.data
+    )
+    return answer.text.strip()
+
+
+def table(header: str) -> dict[str, str]:
+    """Return first and last cells of a table, without the quotes of code."""
+    text = README.read_text("utf-8")
+    rows = text[text.index(f"| {header} |") :].split("\n\n")[0].splitlines()[2:]
+    cells = [[cell.strip() for cell in row.strip("|").split(" | ")] for row in rows]
+    return {first.strip("`"): last.strip("`") for first, *_, last in cells}
+
+
+def test_curl_lines_show_what_comes_back():
+    """Each app in README runs, and answers its curl lines as shown."""
+    app, asked = None, 0
+    for block in blocks(README):
+        if block.language == "python":
+            app = app_of(block.text)
+        elif block.language == "console":
+            for command, output in block.commands():
+                if command.startswith("curl "):
+                    assert curl(app, command) == output, command
+                    asked += 1
+    assert asked >= len(PYTHON)
+
+
+@pytest.mark.parametrize("program", ["flask", "gunicorn"])
+def test_first_app_is_served(program, tmp_path):
+    """README's first app runs by its flask and gunicorn lines, and answers its first curl line."""
+    (tmp_path / "app.py").write_text(PYTHON[0], "utf-8")
+    [(command, _)] = commands(README, program)
+    line, output = commands(README, "curl")[0]
+    with served(command, tmp_path) as address:
+        assert fetch(address, Request.of(line)).strip() == output
+
+
+def test_every_command_is_known():
+    """Every other command in README installs something, or is a nox session that exists."""
+    sessions = {
+        node.name
+        for node in ast.parse((ROOT / "noxfile.py").read_text("utf-8")).body
+        if isinstance(node, ast.FunctionDef)
+    }
+    for command, _ in commands(README, "python"):
+        for part in command.split(" && "):
+            _, _, module, *arguments = part.split()
+            assert module in {"pip", "nox"}
+            assert arguments[0] == ("install" if module == "pip" else "-s")
+            assert module == "pip" or set(arguments[1:]) <= sessions
+    known = {"python", "console", "json"}
+    assert {block.language for block in blocks(README)} == known
+    programs = {
+        command.split()[0]
+        for block in blocks(README)
+        if block.language == "console"
+        for command, _ in block.commands()
+    }
+    assert programs == {"python", "flask", "curl", "gunicorn"}
+
+
+def test_problem_document():
+    """The error that README shows is what a client gets."""
+    [shown] = [block.text for block in blocks(README) if block.language == "json"]
+    client = app_of(PYTHON[1]).test_client()
+    answer = client.post("/rent", json={"square_metres": 0})
+    assert (answer.status_code, answer.json) == (400, json.loads(shown))
+
+
+def test_options():
+    """README lists the options of endpoint(), all of them, with the defaults that they have."""
+    shown = table("option")
+    assert shown.keys() == EndpointOptions.__annotations__.keys()
+    defaults = {field.name: field.default for field in fields(EndpointSpec)}
+    for name in shown.keys() - {"endpoint"}:  # its default is made of the function
+        assert ast.literal_eval(shown[name].split(":")[0]) == defaults[name], name
+
+
+def test_config_keys():
+    """README lists the config keys, all of them, with the defaults that they have."""
+    shown = {
+        key: ast.literal_eval(default) for key, default in table("key of `app.config`").items()
+    }
+    assert shown == {PREFIX + field.name.upper(): field.default for field in fields(Config)}
+
+
+def test_metrics():
+    """README lists the extension's metrics, all of them, and the outcomes of requests."""
+    page = app_of(PYTHON[0]).test_client().get("/__metrics").text
+    ours = [
+        family
+        for family in text_string_to_metric_families(page)
+        if family.name.startswith("modelserve_") and not family.name.endswith("_created")
+    ]
+    names = {f.name + "_total" * (f.type == "counter") for f in ours}
+    assert table("metric").keys() == names
+    outcomes = importlib.import_module("flask_modelserve.metrics").OUTCOMES
+    assert ", ".join(outcomes) in table("metric")["modelserve_requests_total"]
+
+
+def test_links():
+    """What README links to in the project exists."""
+    links = re.findall(r"\]\((?!https?:)([^)]+)\)", README.read_text("utf-8"))
+    assert links
+    assert [link for link in links if not (ROOT / link).exists()] == []
