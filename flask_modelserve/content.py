@@ -139,11 +139,11 @@ def loads(body: bytes) -> Any:
 
 
 class Accept:
-    """What one endpoint can write, matched with what a client accepts (RFC 9110, 12.5.1)."""
+    """What one endpoint can write, its favourite first, by what a client accepts (RFC 9110)."""
 
     def __init__(self, offers: tuple[str, ...]) -> None:
         self.offers = offers
-        self._known = {"": JSON, "*/*": JSON} | {offer: offer for offer in offers}
+        self._known = {"": offers[0], "*/*": offers[0]} | {offer: offer for offer in offers}
 
     def choose(self, accept: str) -> str:
         """Return the media type to write.

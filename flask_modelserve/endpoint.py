@@ -6,19 +6,13 @@ body -> content.read -> schema.decode -> caching.lookup -> call
 
 from __future__ import annotations
 
-import functools
-import inspect
-import sys
-import threading
-from http import HTTPStatus
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
 from flask import request as current_request
-from flask.signals import got_request_exception
 from werkzeug.datastructures import MultiDict
-from werkzeug.exceptions import HTTPException, InternalServerError, UnsupportedMediaType
+from werkzeug.exceptions import UnsupportedMediaType
 from werkzeug.wrappers import Response as BaseResponse
 
 from .content import (
@@ -30,9 +24,11 @@ from .content import (
     read_body,
     read_format,
 )
-from .errors import BadResponse, DeadlineExceeded, InvalidRequest, Overloaded, problem
-from .execution import runner_of
+from .errors import InvalidRequest
+from .execution import caller_of, runner_of
+from .failures import Failures, outcome_of
 from .response import answer_class
+from .streaming import STREAM_TYPES, Streamer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -49,11 +45,6 @@ if TYPE_CHECKING:
 
 
 _STATUSES = range(100, 600)
-_OUTCOMES: dict[type, str] = {
-    BadResponse: "bad_response",
-    DeadlineExceeded: "timeout",
-    Overloaded: "overloaded",
-}
 # The request itself: each look through its proxy costs as much as a call.
 _current_request: Callable[[], Request] = current_request._get_current_object  # type: ignore[attr-defined]  # noqa: SLF001 - flask types it as what it stands for
 
@@ -76,34 +67,46 @@ class Endpoint:
         self._cache = cache
         self._request, self._parameters = spec.compile_request(loads_of(app))
         self._response = spec.compile_response(dumps_of(app))
-        self._accept = Accept((JSON, *PROTOBUF_TYPES) if self._response.binary else (JSON,))
         self._response_class = answer_class(app.response_class)
+        self._failures = Failures(app, spec.endpoint, self._response_class)
+        self._accept = Accept(self._offers())
         self._headers = self._constant_headers()
-        self._runner = runner_of(spec, app, _caller(app, spec.handler), self._parameters, metrics)
+        call = caller_of(app, spec.handler)
+        self._runner = runner_of(spec, app, call, self._parameters, metrics)
+        self._streamer = Streamer(app, self._response, self._failures, metrics)
 
     def answer(self, **url: Any) -> Response:
         """Answer one request; ``url`` holds the URL's arguments."""
         metrics = self._metrics
-        outcome = "error"
+        outcome: str | None = "error"
         metrics.in_flight.inc()
         try:
             response, outcome = self._respond(_current_request(), url)
         except Exception as error:
-            response, outcome = self._fail(error)
+            response, outcome = self._failures.respond(error)
         finally:
             metrics.in_flight.dec()
-            metrics.outcomes[outcome].inc()
+            if outcome is not None:  # a stream counts when it ends
+                metrics.outcomes[outcome].inc()
         return response
 
-    def _respond(self, request: Request, url: dict[str, Any]) -> tuple[Response, str]:
+    def _respond(self, request: Request, url: dict[str, Any]) -> tuple[Response, str | None]:
         arrived = perf_counter()
         media_type = self._accept.choose(request.environ.get("HTTP_ACCEPT", ""))
         read, raw = self._take(request)
         if self._cache is not None:
             return self._respond_cached(self._cache, request, url, media_type, read, raw, arrived)
         arguments, _ = self._decode(read, raw, url)
+        if self._spec.streams:
+            return self._stream(arguments, media_type, arrived), None
         response, _ = self._answer(arguments, media_type, arrived)
-        return response, _outcome(response.status_code)
+        return response, outcome_of(response.status_code)
+
+    def _stream(self, arguments: Arguments, media_type: str, arrived: float) -> Response:
+        generator = self._runner.run(arguments, arrived)
+        response = self._streamer.start(generator, media_type)
+        response.headers.extend(self._headers)
+        return response
 
     def _respond_cached(  # noqa: PLR0917 - each is a stage's result
         self,
@@ -144,7 +147,7 @@ class Endpoint:
             if flight is not None:
                 cache.land(key, flight, body)
         response.headers.extend(cache.miss_headers(request, stored=stored))
-        return response, _outcome(response.status_code)
+        return response, outcome_of(response.status_code)
 
     def _take(self, request: Request) -> tuple[Read, bytes]:
         """Take a request's input as it came, and how to read it.
@@ -204,6 +207,12 @@ class Endpoint:
             response.headers.extend((*self._headers, *headers))
         return response
 
+    def _offers(self) -> tuple[str, ...]:
+        """Return the media types that the endpoint can answer with, the preferred one first."""
+        if self._spec.streams:
+            return STREAM_TYPES
+        return (JSON, *PROTOBUF_TYPES) if self._response.binary else (JSON,)
+
     def _constant_headers(self) -> list[tuple[str, str]]:
         """Return the headers of every answer."""
         headers = []
@@ -212,62 +221,6 @@ class Endpoint:
         if self._spec.version is not None:
             headers.append(("X-Model-Version", self._spec.version))
         return headers
-
-    def _fail(self, error: Exception) -> tuple[Response, str]:
-        """Turn an exception into a response; the app's own error handlers come first.
-
-        Raises:
-            Exception: The same, where Flask is to propagate it (debugger, tests).
-        """
-        app = self._app
-        try:
-            handled: Any = app.handle_user_exception(error)
-        except Exception as unhandled:
-            if _propagates(app):
-                raise
-            return self._crash(unhandled), "error"
-        if isinstance(error, BadResponse):
-            app.logger.error("Bad answer of endpoint %s: %s", self._spec.endpoint, error)
-            self._signal(error)
-        response = self._as_response(handled, error)
-        return response, _OUTCOMES.get(type(error)) or _outcome(response.status_code)
-
-    def _crash(self, error: Exception) -> Response:
-        """Do what Flask does with an unhandled exception, but answer with a problem document."""
-        app = self._app
-        self._signal(error)
-        app.log_exception(sys.exc_info())
-        hidden = InternalServerError(original_exception=error)
-        return self._as_response(app.handle_http_exception(hidden), hidden)
-
-    def _signal(self, error: Exception) -> None:
-        app = self._app
-        got_request_exception.send(app, _async_wrapper=app.ensure_sync, exception=error)
-
-    def _as_response(self, handled: Any, error: Exception) -> Response:
-        """Make a response of what an error handler returned: the error itself if there was none."""
-        if handled is error and isinstance(error, HTTPException) and error.response is None:
-            return problem(error, self._response_class)
-        return self._app.make_response(handled)
-
-
-def _caller(app: Flask, handler: Any) -> Callable[..., Any]:
-    """Return what calls a handler: a class is made into an instance by its first request."""
-    if not isinstance(handler, type):
-        is_function = inspect.isroutine(handler) or isinstance(handler, functools.partial)
-        return app.ensure_sync(handler if is_function else handler.__call__)
-    instance: Callable[..., Any] | None = None
-    lock = threading.Lock()
-
-    def call(**arguments: Any) -> Any:
-        nonlocal instance
-        if instance is None:
-            with lock:  # one model per process, however many requests come first
-                if instance is None:
-                    instance = app.ensure_sync(handler().__call__)
-        return instance(**arguments)
-
-    return call
 
 
 def _merge(arguments: Arguments, url: dict[str, Any]) -> None:
@@ -292,15 +245,3 @@ def _split(answer: tuple[Any, ...]) -> tuple[Any, int | None, Headers]:
             headers = tuple(dict(rest[0]).items()) if rest else ()
             return body, int(status), headers
     return answer, None, ()
-
-
-def _outcome(status: int) -> str:
-    if status < HTTPStatus.BAD_REQUEST:
-        return "ok"
-    return "invalid" if status < HTTPStatus.INTERNAL_SERVER_ERROR else "error"
-
-
-def _propagates(app: Flask) -> bool:
-    """Tell whether Flask would let an unhandled exception through, as its ``handle_exception``."""
-    configured = app.config["PROPAGATE_EXCEPTIONS"]
-    return bool(app.testing or app.debug) if configured is None else bool(configured)

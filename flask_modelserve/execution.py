@@ -6,6 +6,8 @@ Threads start with the first request that needs them, so never before a fork.
 from __future__ import annotations
 
 import contextvars
+import functools
+import inspect
 import math
 import os
 import queue
@@ -332,3 +334,22 @@ def runner_of(
     if spec.timeout is None:
         return Admitted(call, metrics, admission)
     return Timed(call, metrics, admission, spec.timeout)
+
+
+def caller_of(app: Flask, handler: Any) -> Callable[..., Any]:
+    """Return what calls a handler: a class is made into an instance by its first request."""
+    if not isinstance(handler, type):
+        is_function = inspect.isroutine(handler) or isinstance(handler, functools.partial)
+        return app.ensure_sync(handler if is_function else handler.__call__)
+    instance: Callable[..., Any] | None = None
+    lock = threading.Lock()
+
+    def call(**arguments: Any) -> Any:
+        nonlocal instance
+        if instance is None:
+            with lock:  # one model per process, however many requests come first
+                if instance is None:
+                    instance = app.ensure_sync(handler().__call__)
+        return instance(**arguments)
+
+    return call

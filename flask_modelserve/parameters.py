@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -43,12 +44,13 @@ class Parameters:
         Raises:
             TypeError: For parameters that can't be given by name.
         """
-        signature = _signature(function)
+        signature = inspect.signature(function)
+        known = getattr(innermost(function), "__globals__", {})
         names: dict[str, Any] = {}
         defaults: dict[str, Any] = {}
         for name, parameter in signature.parameters.items():
             if parameter.kind in _NAMED:
-                names[name] = parameter.annotation
+                names[name] = _resolve(parameter.annotation, known)
                 if parameter.default is not parameter.empty:
                     defaults[name] = parameter.default
             elif parameter.kind is parameter.POSITIONAL_ONLY:
@@ -56,10 +58,8 @@ class Parameters:
                     f"{function!r} takes {name!r} by position only; "
                     "an endpoint's arguments are given by name: remove the '/'"
                 )
-        messages = [name for name, kind in names.items() if kind is schema]
-        if schema is None:
-            messages = []
-        elif len(messages) > 1:
+        messages = [name for name, kind in names.items() if _means(kind, schema)]
+        if len(messages) > 1:
             raise TypeError(
                 f"{function!r} has several parameters of type {schema.__name__}: "
                 f"{', '.join(messages)}; annotate only one with it"
@@ -90,8 +90,31 @@ class Parameters:
             )
 
 
-def _signature(function: Callable[..., Any]) -> inspect.Signature:
+def innermost(function: Any) -> Any:
+    """Return the function beneath decorators, partials and instances."""
+    while True:
+        if isinstance(function, functools.partial):
+            function = function.func
+        elif hasattr(function, "__wrapped__"):
+            function = function.__wrapped__
+        elif inspect.isroutine(function) or not callable(function):
+            return function
+        else:
+            function = type(function).__call__
+
+
+def _resolve(annotation: Any, known: dict[str, Any]) -> Any:
+    """Return what an annotation means; one of names that only type checkers see stays a text."""
+    if not isinstance(annotation, str):
+        return annotation
     try:
-        return inspect.signature(function, eval_str=True)
-    except NameError:  # an annotation of a name that only type checkers see
-        return inspect.signature(function)
+        return eval(annotation, known)  # noqa: S307 - the user's own source, as in inspect
+    except Exception:  # whatever evaluating an annotation may raise
+        return annotation
+
+
+def _means(annotation: Any, schema: Any) -> bool:
+    """Tell whether an annotation is the schema class, or its name where it can't be looked up."""
+    if schema is None or annotation is schema:
+        return schema is not None
+    return isinstance(annotation, str) and annotation.rpartition(".")[2] == schema.__name__

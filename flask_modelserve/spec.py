@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 from .batching import Batch
 from .content import dumps, loads
 from .errors import InvalidRequest
-from .parameters import Parameters
+from .parameters import Parameters, innermost
 from .schema import compile_request, compile_response, split_module
 
 if TYPE_CHECKING:
@@ -103,6 +103,7 @@ class EndpointSpec:
         spec.compile_response(dumps)
         request, parameters = spec.compile_request(loads)
         _check_limits(spec, parameters)
+        _check_stream(spec)
         if spec.example is not None:
             _check_example(spec.example, request)
         return spec
@@ -137,6 +138,11 @@ class EndpointSpec:
             function: Callable[..., Any] = self.handler
             return function
         return functools.partial(self.handler.__call__, None)
+
+    @property
+    def streams(self) -> bool:
+        """Whether the function is a generator function: its items are answers one by one."""
+        return inspect.isgeneratorfunction(innermost(self.function))
 
     @property
     def is_decorated(self) -> bool:
@@ -175,6 +181,19 @@ def _check_count(option: str, value: Any, *, least: int) -> None:
         raise TypeError(f"{option}={value!r}: write a whole number, such as {option}=8")
     if value < least:
         raise ValueError(f"{option}={value!r}: write {least} or more, or leave it out")
+
+
+def _check_stream(spec: EndpointSpec) -> None:
+    """Refuse options that a stream can't have."""
+    if inspect.isasyncgenfunction(innermost(spec.function)):
+        raise TypeError(f"{spec.endpoint} is an async generator: write a plain generator")
+    if spec.streams:
+        for option in ("cache", "batch", "timeout", "max_concurrency"):
+            if getattr(spec, option) is not None:
+                raise ValueError(
+                    f"{spec.endpoint} is a generator, whose items are sent as they "
+                    f"come: leave {option}= out"
+                )
 
 
 def _check_limits(spec: EndpointSpec, parameters: Parameters) -> None:

@@ -539,3 +539,27 @@ def test_query_numbers(client: FlaskClient, serve: ModelServe, text: str) -> Non
         assert (refused.status_code, refused.json["errors"][0]["field"]) == (400, name)
     assert client.get("/?ratio=.5&number=-7").json == [0.5, -7]
     assert client.get(f"/?number={'9' * 30}").json == [0.0, int("9" * 30)]
+
+
+def test_annotations_of_names_unseen(client: FlaskClient, serve: ModelServe) -> None:
+    """An annotation that only type checkers can resolve leaves the others as they are."""
+
+    @serve.endpoint("/")
+    def typed(number: int, client: FlaskClient | None = None) -> Iterator[int]:  # noqa: F821
+        return number
+
+    assert client.post("/", json={"number": "x"}).status_code == 400
+    assert client.post("/", json={"number": 1}).json == 1
+
+
+def test_message_class_out_of_reach(client: FlaskClient, serve: ModelServe) -> None:
+    """A parameter annotated with a class made within a function gets the whole model."""
+
+    class Request(pydantic.BaseModel):
+        number: int
+
+    @serve.endpoint("/", schema=Request)
+    def whole(request: Request) -> int:
+        return request.number + 1
+
+    assert client.post("/", json={"number": 1}).json == 2
