@@ -73,7 +73,7 @@ class Endpoint:
         self._headers = self._constant_headers()
         call = caller_of(app, spec.handler)
         self._runner = runner_of(spec, app, call, self._parameters, metrics)
-        self._streamer = Streamer(app, self._response, self._failures, metrics)
+        self._streamer = Streamer(self._response, self._failures, metrics) if spec.streams else None
 
     def answer(self, **url: Any) -> Response:
         """Answer one request; ``url`` holds the URL's arguments."""
@@ -97,16 +97,11 @@ class Endpoint:
         if self._cache is not None:
             return self._respond_cached(self._cache, request, url, media_type, read, raw, arrived)
         arguments, _ = self._decode(read, raw, url)
-        if self._spec.streams:
-            return self._stream(arguments, media_type, arrived), None
+        if self._streamer is not None:
+            generator = self._runner.run(arguments, arrived)
+            return self._streamer.start(generator, media_type, self._headers), None
         response, _ = self._answer(arguments, media_type, arrived)
         return response, outcome_of(response.status_code)
-
-    def _stream(self, arguments: Arguments, media_type: str, arrived: float) -> Response:
-        generator = self._runner.run(arguments, arrived)
-        response = self._streamer.start(generator, media_type)
-        response.headers.extend(self._headers)
-        return response
 
     def _respond_cached(  # noqa: PLR0917 - each is a stage's result
         self,

@@ -17,6 +17,8 @@ from flask.signals import got_request_exception
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_flask_exporter import PrometheusMetrics
 
+from .tallies import Tallies
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
@@ -62,6 +64,7 @@ class AppRegistry(CollectorRegistry):
         return _merge(super().collect(), REGISTRY.collect())
 
     def restricted_registry(self, names: Iterable[str]) -> Any:
+        Tallies.of(self).collect()
         return _Restricted(super().restricted_registry(names), REGISTRY.restricted_registry(names))
 
 
@@ -90,6 +93,7 @@ class Instruments:
     _known: ClassVar[WeakKeyDictionary[CollectorRegistry, Instruments]] = WeakKeyDictionary()
 
     def __init__(self, registry: CollectorRegistry) -> None:
+        self.tallies = Tallies.of(registry)
         self.requests = Counter(
             "modelserve_requests",
             "Requests to an endpoint, by what came of them",
@@ -165,13 +169,15 @@ class EndpointMetrics:
     """The children that one endpoint writes, looked up once."""
 
     def __init__(self, instruments: Instruments, endpoint: str) -> None:
+        tallies = instruments.tallies
         self.outcomes = {
-            outcome: instruments.requests.labels(endpoint, outcome) for outcome in OUTCOMES
+            outcome: tallies.counter(instruments.requests.labels(endpoint, outcome))
+            for outcome in OUTCOMES
         }
-        self.predict = instruments.predict.labels(endpoint)
-        self.queue = instruments.queue.labels(endpoint)
-        self.batch_size = instruments.batch_size.labels(endpoint)
-        self.in_flight = instruments.in_flight.labels(endpoint)
+        self.predict = tallies.histogram(instruments.predict.labels(endpoint))
+        self.queue = tallies.histogram(instruments.queue.labels(endpoint))
+        self.batch_size = tallies.histogram(instruments.batch_size.labels(endpoint))
+        self.in_flight = tallies.gauge(instruments.in_flight.labels(endpoint))
 
 
 class RouteRecorder:
@@ -179,6 +185,7 @@ class RouteRecorder:
 
     def __init__(self, wsgi_app: WSGIApplication, registry: AppRegistry) -> None:
         self._wsgi_app = wsgi_app
+        self._tallies = Tallies.of(registry)
         self._duration: Any = registry.by_name["flask_http_request_duration_seconds"]
         self._total: Any = registry.by_name["flask_http_request"]
         self._exceptions: Any = registry.by_name["flask_http_request_exceptions"]
@@ -215,10 +222,12 @@ class RouteRecorder:
     def _look_up(self, method: str, endpoint: str | None, status: str) -> tuple[Any, Any]:
         # A client may send any method: those that HTTP does not have share one series.
         known = method if method in _METHODS else "other"
-        children = self._duration.labels(known, endpoint, status), self._total.labels(known, status)
-        if known == method:
-            self._children[method, endpoint, status] = children
-        return children
+        duration = self._duration.labels(known, endpoint, status)
+        total = self._total.labels(known, status)
+        if known != method:
+            return duration, total
+        found = self._tallies.histogram(duration), self._tallies.counter(total)
+        return self._children.setdefault((method, endpoint, status), found)
 
 
 class _NoHooks:
@@ -234,6 +243,7 @@ class _NoHooks:
 def _record_routes(app: Flask) -> PrometheusMetrics:
     """Give an app an exporter of its own, which records by middleware rather than by hooks."""
     registry = AppRegistry()
+    Tallies.of(registry)  # before all that it flushes
     exporter = PrometheusMetrics.for_app_factory(path=None, group_by="endpoint", registry=registry)
     exporter.export_defaults(group_by="endpoint", app=_NoHooks())
     recorder = RouteRecorder(app.wsgi_app, registry)

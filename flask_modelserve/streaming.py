@@ -8,9 +8,7 @@ from typing import TYPE_CHECKING, Any
 from flask import Response, stream_with_context
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
-
-    from flask import Flask
+    from collections.abc import Generator, Iterable, Iterator
 
     from .failures import Failures
     from .metrics import EndpointMetrics
@@ -30,14 +28,15 @@ class Streamer:
     """
 
     def __init__(
-        self, app: Flask, schema: ResponseSchema, failures: Failures, metrics: EndpointMetrics
+        self, schema: ResponseSchema, failures: Failures, metrics: EndpointMetrics
     ) -> None:
-        self._app = app
         self._schema = schema
         self._failures = failures
         self._metrics = metrics
 
-    def start(self, generator: Generator[Any], media_type: str) -> Response:
+    def start(
+        self, generator: Generator[Any], media_type: str, headers: Iterable[tuple[str, str]]
+    ) -> Response:
         """Make the first item, and a response that sends it and all others."""
         begun = perf_counter()
         try:
@@ -51,7 +50,8 @@ class Streamer:
         self._metrics.in_flight.inc()  # until the last item, not only until the response begins
         response = Response(stream_with_context(pieces), content_type=media_type)
         # Caches and proxies on the way would hold items back.
-        response.headers.extend([("Cache-Control", "no-store"), ("X-Accel-Buffering", "no")])
+        unbuffered = (("Cache-Control", "no-store"), ("X-Accel-Buffering", "no"))
+        response.headers.extend((*unbuffered, *headers))
         return response
 
     def _next(self, generator: Iterator[Any]) -> Any:

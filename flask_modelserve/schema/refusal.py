@@ -6,6 +6,8 @@ it refuses are named.
 
 from __future__ import annotations
 
+from itertools import islice
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from protobuf import (
@@ -17,14 +19,16 @@ from protobuf import (
 )
 
 from ..errors import FieldError
-from . import bounded
+from . import MAX_ERRORS, bounded
 from .shapes import FieldShape, MessageShape, element_of, special
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator
 
     # Whether the engine takes a JSON value for a message type.
     Accepts = Callable[[DescMessage, Any], bool]
+
+_MAX_SECONDS = 1.0
 
 _EXPECTED = {
     ScalarType.STRING: "a string",
@@ -55,68 +59,114 @@ _EXPECTED_SPECIAL = {
 
 
 def explain(shape: MessageShape, value: Any, accepts: Accepts) -> list[FieldError]:
-    """Return every bad field of a value that has been refused, up to a bound."""
-    return bounded(_faults(shape, value, "", accepts))
+    """Return the bad fields of a value that has been refused, as many as bounds allow."""
+    return bounded(_Search(accepts).message(shape, value, "", is_bad=True))
 
 
-def _faults(shape: MessageShape, value: Any, path: str, accepts: Accepts) -> Iterator[FieldError]:
-    if shape.is_special or not isinstance(value, dict):
-        yield {"field": path, "message": _expected(shape.description, value)}
-        return
-    seen: dict[str, str] = {}
-    for key, item in value.items():
-        place = f"{path}.{key}" if path else key
-        field = shape.fields.get(key)
-        if field is None:
-            if not accepts(shape.description, {key: item}):
-                message = f"is not a field of {shape.description.type_name}"
-                yield {"field": place, "message": message}
-            continue
-        yield from _field_faults(shape, field, key, item, place, accepts)
-        if field.is_set_by(item):
-            first = seen.setdefault(field.slot, key)
-            if first != key:
-                yield {"field": place, "message": f"can't be given together with {first}"}
-    for name in sorted(shape.required):
-        if value.get(name, value.get(shape.fields[name].description.json_name)) is None:
-            yield {"field": f"{path}.{name}" if path else name, "message": "is required"}
+class _Search:
+    """Asks the engine about ever smaller parts of a value, for a bounded time.
 
+    Of a part that the engine accepts only the names are looked at: that two of them exclude each
+    other, or that a required one is missing, may be all that is wrong.
+    """
 
-def _field_faults(
-    shape: MessageShape, field: FieldShape, key: str, item: Any, place: str, accepts: Accepts
-) -> Iterator[FieldError]:
-    """Name what is wrong within one field: its elements, its entries, or itself."""
-    kind = field.description.value
-    inner = field.message if field.message and not field.message.is_special else None
-    if inner is None and accepts(shape.description, {key: item}):
-        return
-    parts: Iterable[tuple[str, Any, Any]] = [(place, item, item)]
-    element_kind: Any = (
-        field.message.description if field.message else element_of(field.description)
-    )
-    if isinstance(kind, DescFieldValueList | DescFieldValueMap):
-        if isinstance(kind, DescFieldValueList) and isinstance(item, list):
-            parts = ((f"{place}[{index}]", part, [part]) for index, part in enumerate(item))
-        elif isinstance(kind, DescFieldValueMap) and isinstance(item, dict):
-            parts = ((f'{place}["{name}"]', part, {name: part}) for name, part in item.items())
-        elif item is not None:
-            expected = "an array" if isinstance(kind, DescFieldValueList) else "an object"
-            yield {"field": place, "message": f"must be {expected}, not {_shown(item)}"}
+    def __init__(self, accepts: Accepts) -> None:
+        self._accepts = accepts
+        self._deadline = monotonic() + _MAX_SECONDS
+
+    def message(
+        self, shape: MessageShape, value: Any, path: str, *, is_bad: bool
+    ) -> Iterator[FieldError]:
+        """Yield the faults of a message; ``is_bad`` tells whether the engine refuses it."""
+        if shape.is_special or not isinstance(value, dict):
+            yield {"field": path, "message": _expected(shape.description, value)}
             return
-    for part_place, part, alone in parts:
-        found = False
-        if inner is not None and isinstance(part, dict):
-            for fault in _faults(inner, part, part_place, accepts):
-                found = True
-                yield fault
-        if not found and not accepts(shape.description, {key: alone}):
-            yield {"field": part_place, "message": _expected(element_kind, part)}
+        seen: dict[str, str] = {}
+        for key, item in value.items():
+            place = f"{path}.{key}" if path else key
+            field = shape.fields.get(key)
+            bad_field = is_bad and not self._accepts(shape.description, {key: item})
+            if field is None:
+                if bad_field:
+                    message = f"is not a field of {shape.description.type_name}"
+                    yield {"field": place, "message": message}
+                continue
+            yield from self._field(shape, field, key, item, place, is_bad=bad_field)
+            if field.is_set_by(item):
+                first = seen.setdefault(field.slot, key)
+                if first != key:
+                    yield {"field": place, "message": f"can't be given together with {first}"}
+        for name in sorted(shape.required):
+            if value.get(name, value.get(shape.fields[name].description.json_name)) is None:
+                yield {"field": f"{path}.{name}" if path else name, "message": "is required"}
+
+    def _field(
+        self,
+        shape: MessageShape,
+        field: FieldShape,
+        key: str,
+        item: Any,
+        place: str,
+        *,
+        is_bad: bool,
+    ) -> Iterator[FieldError]:
+        """Yield what is wrong within one field: its elements, its entries, or itself."""
+        kind = field.description.value
+        inner = field.message if field.message and not field.message.is_special else None
+        if item is None or (inner is None and not is_bad):
+            return
+        bad: set[int] = {0} if is_bad else set()
+        if isinstance(kind, DescFieldValueList | DescFieldValueMap):
+            is_list = isinstance(kind, DescFieldValueList)
+            if not isinstance(item, list if is_list else dict):
+                expected = "an array" if is_list else "an object"
+                yield {"field": place, "message": f"must be {expected}, not {_shown(item)}"}
+                return
+            if is_list:
+                parts = [(f"{place}[{index}]", part) for index, part in enumerate(item)]
+            else:
+                parts = [(f'{place}["{name}"]', part) for name, part in item.items()]
+            if is_bad:
+                bad = set(islice(self._bad_parts(shape, key, item), MAX_ERRORS))
+        else:
+            parts = [(place, item)]
+        if is_bad and (not bad or monotonic() > self._deadline):
+            yield {"field": place, "message": "holds a value that does not fit"}
+            return
+        for index in sorted(bad) if inner is None else range(len(parts)):
+            part_place, part = parts[index]
+            is_explained = False
+            if inner is not None and isinstance(part, dict):
+                for fault in self.message(inner, part, part_place, is_bad=index in bad):
+                    is_explained = True
+                    yield fault
+            if index in bad and not is_explained:
+                element = element_of(field.description)
+                yield {"field": part_place, "message": _expected(element, part)}
+
+    def _bad_parts(
+        self, shape: MessageShape, key: str, item: list[Any] | dict[str, Any]
+    ) -> Iterator[int]:
+        """Halve a list or a map until each part that the engine refuses stands alone."""
+        parts = item if isinstance(item, list) else list(item.items())
+        pending = [(0, len(parts))]  # none of which the engine accepts
+        while pending and monotonic() <= self._deadline:
+            start, end = pending.pop()
+            if end - start == 1:
+                yield start
+                continue
+            middle = (start + end) // 2
+            for half in ((middle, end), (start, middle)):
+                some = parts[slice(*half)]
+                whole = some if isinstance(item, list) else dict(some)
+                if not self._accepts(shape.description, {key: whole}):
+                    pending.append(half)
 
 
 def _expected(kind: Any, value: Any) -> str:
     expected = _kind_name(kind)
     if isinstance(value, dict) and expected == _EXPECTED_SPECIAL["Any"]:
-        return 'must have an "@type" that this service knows, the fields of that type, and no depth'
+        return 'must have an "@type" that this service knows, and the fields of that type'
     if expected in {_shown(value), "any JSON value"}:
         return "is nested too deeply"  # all that is wrong with a value of the right type
     return f"must be {expected}, not {_shown(value)}"
