@@ -5,15 +5,18 @@ from __future__ import annotations
 import math
 import threading
 from collections import deque
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from .errors import BadResponse, DeadlineExceeded, Overloaded
-from .execution import ServiceTime, after_fork, native
+from .execution import REST, Handover, ServiceTime, after_fork
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
 
     from flask import Flask
 
@@ -50,41 +53,25 @@ class Batch:
             raise ValueError(f"max_wait={self.max_wait!r}: write seconds, 0 or more")
 
 
-class _Item:
+class _Item(Handover):
     """One request in a batch."""
 
-    __slots__ = (
-        "answer",
-        "arguments",
-        "arrived",
-        "deadline",
-        "done",
-        "error",
-        "is_abandoned",
-        "is_settled",
-    )
+    __slots__ = ("arguments", "arrived", "deadline", "is_abandoned")
 
     def __init__(self, arguments: Arguments, arrived: float, deadline: float) -> None:
+        super().__init__()
         self.arguments = arguments
         self.arrived = arrived
         self.deadline = deadline
-        self.answer: Any = None
-        self.error: BaseException | None = None
         self.is_abandoned = False
-        self.is_settled = False
-        self.done = threading.Lock()
-        self.done.acquire()
-
-    def settle(self, answer: Any = None, error: BaseException | None = None) -> None:
-        """Give the request its answer or its error, once."""
-        if not self.is_settled:
-            self.is_settled = True
-            self.answer, self.error = answer, error
-            self.done.release()
 
 
 class Batcher:
-    """Gathers the requests of one endpoint, and calls its function from one thread."""
+    """Gathers the requests of one endpoint, and calls its function from one thread, the runner.
+
+    The runner may die at any line, as when the function exits: each step leaves every request
+    either in the queue or among those taken, or settled.
+    """
 
     def __init__(
         self,
@@ -120,155 +107,230 @@ class Batcher:
         self._start_afresh()
         after_fork(self._start_afresh)
 
+    def _start_afresh(self) -> None:
+        self._lock = threading.Lock()
+        self._queue: deque[_Item] = deque()
+        self._taken: list[_Item] = []
+        self._runner: threading.Thread | None = None
+        self._bell: Any = None
+        self._rings_at = math.inf  # how many must wait for the bell to wake the runner
+
     def run(self, arguments: Arguments, arrived: float) -> Any:
         """Return the answer to one request, as ``execution.Runner``."""
         timeout = self._timeout
-        deadline = math.inf if timeout is None else arrived + timeout
-        item = _Item(arguments, arrived, deadline)
-        with self._changed:
-            queued = len(self._queue)
-            if queued >= self._max_queue:
-                raise Overloaded(self._service.retry_after(queued / self._max_size + 1))
-            self._queue.append(item)
-            if self._runner is None or not self._runner.is_alive():
+        item = _Item(arguments, arrived, math.inf if timeout is None else arrived + timeout)
+        self._enqueue(item)
+        while not item.wait(max(0.0, min(_LOOK_EVERY, item.deadline - perf_counter()))):
+            if perf_counter() >= item.deadline:
+                self._abandon(item)
+            elif self._runner is None or not self._runner.is_alive():
                 self._start()
-            elif queued == 0 or queued + 1 == self._max_size:
-                self._changed.notify()
-        self._await(item)
-        if item.error is not None:
-            raise item.error
-        return item.answer
+        return item.result()
 
-    def _await(self, item: _Item) -> None:
-        """Wait until an item is settled or past its deadline."""
-        while not item.done.acquire(
-            timeout=max(0.0, min(_LOOK_EVERY, item.deadline - perf_counter()))
-        ):
-            with self._changed:
-                if item.is_settled:
-                    return
-                if perf_counter() >= item.deadline:
-                    item.is_settled = True  # the runner leaves it out, or drops its answer
-                    if item in self._taken:  # it shows in the metrics until the call ends
-                        item.is_abandoned = True
-                        self._metrics.in_flight.inc()
-                    assert self._timeout is not None
-                    raise DeadlineExceeded(self._timeout, started=item.is_abandoned)
-                if not (self._runner is not None and self._runner.is_alive()):
-                    self._recover()
+    def _enqueue(self, item: _Item) -> None:
+        with self._lock:
+            waiting = len(self._queue) + 1
+            if waiting > self._max_queue:
+                raise Overloaded(self._service.retry_after(1 + waiting / self._max_size))
+            self._queue.append(item)
+            if waiting >= self._rings_at:
+                self._rings_at = math.inf
+                self._bell.release()
+        if self._runner is None:
+            self._start()
 
-    def _start_afresh(self) -> None:
-        self._queue: deque[_Item] = deque()
-        self._taken: list[_Item] = []
-        self._changed = threading.Condition(threading.Lock())
-        self._runner: threading.Thread | None = None
+    def _abandon(self, item: _Item) -> None:
+        """Give up on an item past its deadline, unless it is settled in this very moment.
+
+        Raises:
+            DeadlineExceeded: 504.
+        """
+        with self._lock:
+            if item.is_settled:
+                return
+            item.is_settled = True
+            started = item in self._taken
+            if started:  # it shows in the metrics until the call ends
+                item.is_abandoned = True
+                self._metrics.in_flight.inc()
+            with suppress(ValueError):
+                self._queue.remove(item)
+        assert self._timeout is not None
+        raise DeadlineExceeded(self._timeout, started=started)
 
     def _start(self) -> None:
-        self._runner = threading.Thread(target=self._work, name="modelserve-batch", daemon=True)
-        self._runner.start()
+        # Not under the lock: gevent would switch. Of several runners all but one resign at once.
+        threading.Thread(target=self._work, name="modelserve-batch", daemon=True).start()
 
-    def _recover(self) -> None:
-        """Settle what a dead runner had taken, and start another for what still waits."""
-        for item in self._taken:
-            item.settle(error=RuntimeError("the thread that called the function has died"))
-        self._release_taken()
-        if self._queue:
+    def _work(self) -> None:
+        """Run batches until there are no requests for a while."""
+        me = threading.current_thread()
+        try:
+            if self._take_over(me):
+                while items := self._take():
+                    self._run_batch(items)
+        finally:
+            self._resign(me)
+
+    def _take_over(self, me: threading.Thread) -> bool:
+        """Become the runner, unless there is one that lives."""
+        with self._lock:
+            if self._runner is not None and self._runner.is_alive():
+                return False
+            self._release_taken()
+            self._bell = threading.Lock()
+            self._bell.acquire()
+            self._runner = me
+            return True
+
+    def _resign(self, me: threading.Thread) -> None:
+        with self._lock:
+            if self._runner is not me:
+                return
+            self._release_taken()
+            self._rings_at = math.inf
+            self._runner = None
+            is_needed = bool(self._queue)
+        if is_needed:
             self._start()
 
     def _release_taken(self) -> None:
+        """Be done with what was taken: all is settled, unless the runner died."""
         for item in self._taken:
             if item.is_abandoned:
+                item.is_abandoned = False
                 self._metrics.in_flight.dec()
+            item.settle(error=RuntimeError("the thread that called the function has died"))
         self._taken = []
 
-    def _work(self) -> None:
-        """Run batches, for as long as the process lives."""
-        call = native(self._call)
-        try:
-            while True:
-                self._run_batch(call, self._take())
-                with self._changed:
-                    self._release_taken()
-        finally:  # killed: what is taken gets an error, what waits gets another runner
-            with self._changed:
-                self._runner = None
-                self._recover()
-
     def _take(self) -> list[_Item]:
-        """Wait for a batch: full, or its oldest item has waited long enough."""
-        with self._changed:
-            while True:
-                while not self._queue:
-                    self._changed.wait()
-                due = self._queue[0].arrived + self._max_wait
-                while len(self._queue) < self._max_size and (left := due - perf_counter()) > 0:
-                    self._changed.wait(left)
-                now = perf_counter()
-                while self._queue and len(self._taken) < self._max_size:
-                    item = self._queue.popleft()
-                    if not item.is_settled and item.deadline > now:
-                        self._taken.append(item)
-                if self._taken:
-                    return self._taken
+        """Wait for a batch: full, or its oldest item has waited long enough.
 
-    def _run_batch(self, call: Callable[..., Any], items: list[_Item]) -> None:
+        Returns:
+            The batch; empty if there were no requests for a while.
+        """
+        while True:
+            with self._lock:
+                self._release_taken()
+                left = self._time_left()
+                if left <= 0:
+                    if self._pop():
+                        return self._taken
+                    continue
+                self._rings_at = self._max_size if self._queue else 1
+                self._bell.acquire(blocking=False)
+            rang = self._bell.acquire(timeout=left)
+            if not (rang or self._queue):
+                return []
+
+    def _time_left(self) -> float:
+        """Return the seconds until a batch starts."""
+        if len(self._queue) >= self._max_size:
+            return 0.0
+        if not self._queue:
+            return REST
+        return self._queue[0].arrived + self._max_wait - perf_counter()
+
+    def _pop(self) -> bool:
+        """Take the oldest items, but for those past their deadline, and tell whether there are."""
+        now = perf_counter()
+        oldest = list(islice(self._queue, self._max_size))
+        self._taken = [item for item in oldest if not item.is_settled and item.deadline > now]
+        for _ in oldest:
+            self._queue.popleft()
+        return bool(self._taken)
+
+    def _run_batch(self, items: list[_Item]) -> None:
         begun = perf_counter()
         for item in items:
             self._metrics.queue.observe(begun - item.arrived)
         with self._app.app_context():
-            self._settle(call, items)
-        seconds = perf_counter() - begun
-        self._service.observe(seconds)
-        self._metrics.predict.observe(seconds)
+            self._settle(items)
+        self._service.observe(perf_counter() - begun)
 
-    def _settle(
-        self, call: Callable[..., Any], items: list[_Item], *, holds_culprit: bool = False
-    ) -> bool:
-        """Call the function for some items; where it raises, halve them until one stands alone.
+    def _settle(self, items: list[_Item]) -> None:
+        """Call the function for some items; where it raises, find out for which of them.
 
-        Args:
-            call: The function.
-            items: The rows.
-            holds_culprit: The call of these and others raised, and that of the others did not:
-                there is no use in calling it for all of these.
+        A first culprit among n costs no more than ``log2(n) + 2`` more calls. With each one that
+        is found, fewer items are tried at once: where all are bad, n calls are enough for most.
+        """
+        size = 2 * len(items)
+        while items:
+            group, items = items[:size], items[size:]
+            if self._attempt(group):
+                size *= 2
+            else:
+                size = max(1, size // 2)
+                items = self._isolate(group) + items
+
+    def _isolate(self, items: list[_Item]) -> list[_Item]:
+        """Find one culprit among items whose call raised, by halving.
 
         Returns:
-            Whether it raised.
+            Those that are not settled yet.
         """
-        if len(items) == 1 or not holds_culprit:
-            self._metrics.batch_size.observe(len(items))
-            try:
-                answers = call(**self._columns(items))
-            except Exception as error:
-                if len(items) == 1:
-                    items[0].settle(error=error)
-                    return True
+        rest: list[_Item] = []
+        while len(items) > 1:
+            middle = len(items) // 2
+            left, right = items[:middle], items[middle:]
+            if self._attempt(left):
+                items = right
             else:
-                self._distribute(items, answers)
-                return False
-        middle = len(items) // 2
-        raised = self._settle(call, items[:middle])
-        self._settle(call, items[middle:], holds_culprit=not raised)
+                items, rest = left, right + rest
+        self._attempt(items)
+        return rest
+
+    def _attempt(self, items: list[_Item]) -> bool:
+        """Call the function for those items that are not settled, and tell whether it returned."""
+        items = [item for item in items if not item.is_settled]
+        if not items:
+            return True
+        begun = perf_counter()
+        try:
+            answers = self._call(**self._columns(items))
+        except Exception as error:
+            if len(items) == 1:
+                items[0].settle(error=error)
+            return False
+        finally:
+            self._metrics.batch_size.observe(len(items))
+            self._metrics.predict.observe(perf_counter() - begun)
+        _distribute(items, answers)
         return True
 
-    def _columns(self, items: Sequence[_Item]) -> dict[str, list[Any]]:
+    def _columns(self, items: list[_Item]) -> dict[str, list[Any]]:
         return {
             name: [item.arguments.get(name, default) for item in items]
             for name, default in self._defaults.items()
         }
 
-    def _distribute(self, items: Sequence[_Item], answers: Any) -> None:
-        """Give each item its answer, if there is one for each."""
-        if isinstance(answers, str | bytes | dict) or not hasattr(answers, "__len__"):
-            fault = f"a batched function returns a list, not {type(answers).__name__}"
-        elif len(answers) != len(items):
-            fault = f"a batched function returned {len(answers)} answers for {len(items)} rows"
-        else:
-            for item, answer in zip(items, answers, strict=True):
-                if isinstance(answer, Exception):
-                    item.settle(error=answer)
-                else:
-                    item.settle(answer)
-            return
+
+def _distribute(items: list[_Item], answers: Any) -> None:
+    """Give each item its answer, if there is one for each."""
+    try:
+        rows = _rows(answers, len(items))
+    except Exception as error:  # an array type may raise anything
         for item in items:
-            item.settle(error=BadResponse(fault))
+            item.settle(error=BadResponse(str(error)))
+        return
+    for item, row in zip(items, rows, strict=True):
+        if isinstance(row, Exception):
+            item.settle(error=row)
+        else:
+            item.settle(row)
+
+
+def _rows(answers: Any, count: int) -> Sequence[Any]:
+    """Return what a function returned as so many rows.
+
+    Raises:
+        TypeError: When it is not a sequence.
+        ValueError: When it has another length.
+    """
+    if hasattr(answers, "__array__"):  # numpy's, and what converts: a data frame has rows then
+        answers = list(answers.__array__())
+    if not isinstance(answers, Sequence) or isinstance(answers, str | bytes | bytearray):
+        raise TypeError(f"a batched function returns a list, not {type(answers).__name__}")
+    if len(answers) != count:
+        raise ValueError(f"a batched function returned {len(answers)} answers for {count} rows")
+    return answers

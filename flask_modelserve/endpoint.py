@@ -63,7 +63,7 @@ class Endpoint:
         self._spec = spec
         self._app = app
         self._config = app.config
-        self._metrics = metrics
+        self._in_flight = metrics.in_flight
         self._cache = cache
         self._request, self._parameters = spec.compile_request(loads_of(app))
         self._response = spec.compile_response(dumps_of(app))
@@ -77,17 +77,16 @@ class Endpoint:
 
     def answer(self, **url: Any) -> Response:
         """Answer one request; ``url`` holds the URL's arguments."""
-        metrics = self._metrics
+        in_flight = self._in_flight
         outcome: str | None = "error"
-        metrics.in_flight.inc()
+        in_flight.inc()
         try:
             response, outcome = self._respond(_current_request(), url)
         except Exception as error:
             response, outcome = self._failures.respond(error)
         finally:
-            metrics.in_flight.dec()
             if outcome is not None:  # a stream counts when it ends
-                metrics.outcomes[outcome].inc()
+                in_flight.finish(outcome)
         return response
 
     def _respond(self, request: Request, url: dict[str, Any]) -> tuple[Response, str | None]:

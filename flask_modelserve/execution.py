@@ -10,7 +10,6 @@ import functools
 import inspect
 import math
 import os
-import queue
 import sys
 import threading
 import weakref
@@ -36,6 +35,8 @@ _MAX_RETRY = 60
 # What holds where an endpoint gives no figures of its own; README documents both.
 _CONCURRENCY = 32
 _QUEUE = 128
+# Seconds that an idle thread waits for work before it ends.
+REST = 60.0
 
 
 class Runner(Protocol):
@@ -79,6 +80,39 @@ class ServiceTime:
     def retry_after(self, ahead: float) -> int:
         """Return the whole seconds until as many calls, one after the other, will be done."""
         return max(1, min(_MAX_RETRY, math.ceil(self._seconds * ahead)))
+
+
+class Handover:
+    """What comes of one call, on its way from the thread that makes it to the request's."""
+
+    __slots__ = ("_answer", "_done", "_error", "is_settled")
+
+    def __init__(self) -> None:
+        self._answer: Any = None
+        self._error: BaseException | None = None
+        self._done = threading.Lock()
+        self._done.acquire()
+        self.is_settled = False
+
+    def settle(self, answer: Any = None, error: BaseException | None = None) -> None:
+        """Hand over the answer or the error, once."""
+        if not self.is_settled:
+            self._answer, self._error = answer, error
+            self.is_settled = True  # only now: a thread may die between any two lines
+            self._done.release()
+
+    def wait(self, seconds: float) -> bool:
+        """Wait for the answer, and tell whether it is there."""
+        return self._done.acquire(timeout=seconds) or self.is_settled
+
+    def result(self) -> Any:
+        """Return the answer, or raise the error."""
+        if self._error is None:
+            return self._answer
+        try:
+            raise self._error
+        finally:
+            self._error = None  # its traceback leads here: a cycle that only the collector frees
 
 
 class Admission:
@@ -127,10 +161,11 @@ class Admission:
         assert timeout is not None
         raise DeadlineExceeded(timeout, started=False)
 
-    def leave(self, seconds: float) -> None:
-        """Give the place back after a call of so many seconds, to whoever has waited longest."""
+    def leave(self, seconds: float | None = None) -> None:
+        """Give the place back to whoever has waited longest, after a call of so many seconds."""
         with self._lock:
-            self._service.observe(seconds)
+            if seconds is not None:
+                self._service.observe(seconds)
             self._hand_on()
 
     def _hand_on(self) -> None:
@@ -176,59 +211,59 @@ class Timed:
         admission: Admission,
         timeout: float,
     ) -> None:
-        self.call = call
-        self.metrics = metrics
+        self._call = call
+        self._metrics = metrics
         self._admission = admission
         self._timeout = timeout
         self._threads = Threads()
 
     def run(self, arguments: Arguments, arrived: float) -> Any:
         self._admission.enter(self._timeout, arrived)
-        job = _Job(self, arguments)
-        self.metrics.queue.observe(job.begun - arrived)
-        self._threads.submit(job.work)
-        if not job.done.acquire(timeout=_left(self._timeout, arrived)) and job.abandon():
+        job = _Job(self._metrics)
+        self._metrics.queue.observe(job.begun - arrived)
+        # The function may use flask.request and its like, though it runs elsewhere.
+        context = contextvars.copy_context()
+        try:
+            self._threads.submit(lambda: self._work(job, context, arguments))
+        except RuntimeError:  # the system has no more threads
+            self._admission.leave()
+            raise
+        if not job.wait(_left(self._timeout, arrived)) and job.abandon():
             raise DeadlineExceeded(self._timeout, started=True)
-        if job.error is not None:
-            raise job.error
-        return job.answer
+        return job.result()
 
-    def finish(self, job: _Job) -> None:
-        """Account for a call that has ended, in time or not."""
+    def _work(self, job: _Job, context: contextvars.Context, arguments: Arguments) -> None:
+        """Call the function, and account for it before its answer is seen; never raises."""
+        answer = error = None
+        try:
+            answer = context.run(self._call, **arguments)
+        except BaseException as raised:
+            error = raised
         seconds = perf_counter() - job.begun
         self._admission.leave(seconds)
-        self.metrics.predict.observe(seconds)
+        self._metrics.predict.observe(seconds)
+        job.end(answer, error)
+        del error  # its traceback leads here
 
 
-class _Job:
-    """One call, between the request's thread and the one that it runs on."""
+class _Job(Handover):
+    """One call that a request may leave behind."""
 
-    def __init__(self, runner: Timed, arguments: Arguments) -> None:
-        self._runner = runner
-        self._arguments = arguments
-        # The function may use flask.request and its like, though it runs elsewhere.
-        self._context = contextvars.copy_context()
-        self._lock = threading.Lock()
+    __slots__ = ("_in_flight", "_is_abandoned", "_lock", "begun")
+
+    def __init__(self, metrics: EndpointMetrics) -> None:
+        super().__init__()
+        self._in_flight = metrics.in_flight
         self._is_abandoned = False
-        self._has_ended = False
+        self._lock = threading.Lock()
         self.begun = perf_counter()
-        self.done = threading.Lock()
-        self.done.acquire()
-        self.answer: Any = None
-        self.error: BaseException | None = None
 
-    def work(self) -> None:
-        """Call the function; never raises."""
-        try:
-            self.answer = self._context.run(native(self._runner.call), **self._arguments)
-        except BaseException as error:
-            self.error = error
+    def end(self, answer: Any, error: BaseException | None) -> None:
+        """Hand over what came of the call."""
         with self._lock:
-            self._has_ended = True
+            self.settle(answer, error)
             if self._is_abandoned:
-                self._runner.metrics.in_flight.dec()
-        self._runner.finish(self)
-        self.done.release()
+                self._in_flight.dec()
 
     def abandon(self) -> bool:
         """Leave the call behind, and tell whether that was in time: it may just have ended.
@@ -236,15 +271,14 @@ class _Job:
         It stays in flight for the metrics until it ends: that is how a hanging model shows.
         """
         with self._lock:
-            if self._has_ended:
-                return False
-            self._is_abandoned = True
-            self._runner.metrics.in_flight.inc()
-            return True
+            if not self.is_settled:
+                self._is_abandoned = True
+                self._in_flight.inc()
+            return self._is_abandoned
 
 
 class Threads:
-    """Daemon threads that are made as they are needed, and wait for the next job.
+    """Daemon threads that are made as they are needed, and wait for the next job for a while.
 
     Unlike those of ``concurrent.futures`` they don't keep the process from ending: one that hangs
     would stall every shutdown.
@@ -255,39 +289,119 @@ class Threads:
         after_fork(self._start_afresh)
 
     def _start_afresh(self) -> None:
-        self._jobs: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
-        self._idle = threading.Semaphore(0)
+        self._idle: list[_Worker] = []
 
     def submit(self, job: Callable[[], None]) -> None:
-        """Run a job at once, on an idle thread or a new one."""
-        self._jobs.put(job)
-        if not self._idle.acquire(blocking=False):
-            threading.Thread(target=self._work, name="modelserve-call", daemon=True).start()
+        """Run a job at once, on the thread that was busy last, or a new one.
 
-    def _work(self) -> None:
-        while True:
-            self._jobs.get()()
-            self._idle.release()
+        Raises:
+            RuntimeError: When the system has no more threads.
+        """
+        try:
+            worker = self._idle.pop()
+        except IndexError:
+            worker = _Worker(self._idle)
+            threading.Thread(target=worker.work, name="modelserve-call", daemon=True).start()
+        worker.give(job)
 
 
-def native(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return what calls a function on a native thread where threads are gevent's greenlets.
+class _Worker:
+    """What one of the threads does."""
 
-    A model that ran in a greenlet would stop all others, health checks included.
+    def __init__(self, idle: list[_Worker]) -> None:
+        self._idle = idle
+        self._job: Callable[[], None] | None = None
+        self._given = threading.Lock()
+        self._given.acquire()
+
+    def give(self, job: Callable[[], None]) -> None:
+        self._job = job
+        self._given.release()
+
+    def work(self) -> None:
+        while self._is_given():
+            job, self._job = self._job, None
+            assert job is not None
+            job()
+            del job  # or the last request's data would stay as long as the thread
+            self._idle.append(self)
+
+    def _is_given(self) -> bool:
+        """Wait for a job, and tell whether there is one; if not, none will come any more."""
+        if self._given.acquire(timeout=REST):
+            return True
+        try:
+            self._idle.remove(self)
+        except ValueError:  # somebody has chosen it in this very moment
+            return self._given.acquire()
+        return False
+
+
+class Native:
+    """Calls a function on native threads where threads are gevent's greenlets, else at once.
+
+    A model that ran in a greenlet would stop all others, health checks included. The threads are
+    not those of gevent's hub, which resolves names with them: hung models would stop that.
     """
-    if "gevent" not in sys.modules:
-        return function
-    from gevent import get_hub, monkey
 
-    if not monkey.is_module_patched("threading"):
-        return function
-    pool = get_hub().threadpool
+    def __init__(self, call: Callable[..., Any], threads: int) -> None:
+        self._call = call
+        self._threads = threads
+        self._start_afresh()
+        after_fork(self._start_afresh)
 
-    def call(**arguments: Any) -> Any:
+    def _start_afresh(self) -> None:
+        self._pool: Any = None
+
+    def __call__(self, **arguments: Any) -> Any:
+        if "gevent" not in sys.modules:
+            return self._call(**arguments)
+        from gevent import monkey, threadpool
+
+        if not monkey.is_module_patched("threading"):
+            return self._call(**arguments)
+        if self._pool is None:
+            self._pool = threadpool.ThreadPool(self._threads)
         context = contextvars.copy_context()
-        return pool.apply(context.run, (function,), arguments)
+        return self._pool.spawn(_outcome, context, self._call, arguments).get().result()
 
-    return call
+
+def _outcome(
+    context: contextvars.Context, call: Callable[..., Any], arguments: Arguments
+) -> Handover:
+    """Call a function, and keep what it raises: gevent would write it to stderr."""
+    outcome = Handover()
+    try:
+        outcome.settle(context.run(call, **arguments))
+    except BaseException as error:
+        outcome.settle(error=error)
+    return outcome
+
+
+class Instance:
+    """Calls an instance of a class, which the first request of the process makes."""
+
+    def __init__(self, app: Flask, kind: type) -> None:
+        self._app = app
+        self._kind = kind
+        self._start_afresh()
+        after_fork(self._start_afresh)
+
+    def _start_afresh(self) -> None:
+        self._call: Callable[..., Any] | None = None
+        self._locks: dict[None, Any] = {}
+
+    def __call__(self, **arguments: Any) -> Any:
+        call = self._call or self._make()
+        return call(**arguments)
+
+    def _make(self) -> Callable[..., Any]:
+        # A lock made before gevent patches threads would stop all greenlets: it is made now, and
+        # setdefault has all first requests take the same.
+        with self._locks.setdefault(None, threading.Lock()):
+            if self._call is None:
+                self._call = self._app.ensure_sync(self._kind().__call__)
+            return self._call
 
 
 def after_fork(reset: Callable[[], None]) -> None:
@@ -319,7 +433,7 @@ def runner_of(
 
         size = spec.batch.max_size
         return Batcher(
-            call,
+            Native(call, 1),
             metrics,
             app,
             batch=spec.batch,
@@ -333,23 +447,12 @@ def runner_of(
     admission = Admission(places, _QUEUE if spec.max_queue is None else spec.max_queue)
     if spec.timeout is None:
         return Admitted(call, metrics, admission)
-    return Timed(call, metrics, admission, spec.timeout)
+    return Timed(Native(call, places), metrics, admission, spec.timeout)
 
 
 def caller_of(app: Flask, handler: Any) -> Callable[..., Any]:
     """Return what calls a handler: a class is made into an instance by its first request."""
-    if not isinstance(handler, type):
-        is_function = inspect.isroutine(handler) or isinstance(handler, functools.partial)
-        return app.ensure_sync(handler if is_function else handler.__call__)
-    instance: Callable[..., Any] | None = None
-    lock = threading.Lock()
-
-    def call(**arguments: Any) -> Any:
-        nonlocal instance
-        if instance is None:
-            with lock:  # one model per process, however many requests come first
-                if instance is None:
-                    instance = app.ensure_sync(handler().__call__)
-        return instance(**arguments)
-
-    return call
+    if isinstance(handler, type):
+        return Instance(app, handler)
+    is_function = inspect.isroutine(handler) or isinstance(handler, functools.partial)
+    return app.ensure_sync(handler if is_function else handler.__call__)

@@ -17,7 +17,7 @@ from flask.signals import got_request_exception
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_flask_exporter import PrometheusMetrics
 
-from .tallies import Tallies
+from .tallies import Tallies, Timer
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -170,14 +170,11 @@ class EndpointMetrics:
 
     def __init__(self, instruments: Instruments, endpoint: str) -> None:
         tallies = instruments.tallies
-        self.outcomes = {
-            outcome: tallies.counter(instruments.requests.labels(endpoint, outcome))
-            for outcome in OUTCOMES
-        }
+        outcomes = {outcome: instruments.requests.labels(endpoint, outcome) for outcome in OUTCOMES}
+        self.in_flight = tallies.in_flight(instruments.in_flight.labels(endpoint), outcomes)
         self.predict = tallies.histogram(instruments.predict.labels(endpoint))
         self.queue = tallies.histogram(instruments.queue.labels(endpoint))
         self.batch_size = tallies.histogram(instruments.batch_size.labels(endpoint))
-        self.in_flight = tallies.gauge(instruments.in_flight.labels(endpoint))
 
 
 class RouteRecorder:
@@ -190,7 +187,7 @@ class RouteRecorder:
         self._total: Any = registry.by_name["flask_http_request"]
         self._exceptions: Any = registry.by_name["flask_http_request_exceptions"]
         # By method, endpoint and status: all bounded, and looked up here at once.
-        self._children: dict[tuple[str, str | None, str], tuple[Any, Any]] = {}
+        self._timers: dict[tuple[str, str | None, str], Any] = {}
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         started = perf_counter()
@@ -210,24 +207,23 @@ class RouteRecorder:
             raise
         finally:
             key = (environ["REQUEST_METHOD"], endpoint, status)
-            children = self._children.get(key) or self._look_up(*key)
-            children[0].observe(perf_counter() - started)
-            children[1].inc()
+            timer = self._timers.get(key) or self._look_up(*key)
+            timer.observe(perf_counter() - started)
 
     def count_exception(self, _sender: Flask, **_extra: object) -> None:
         """Count an exception that no handler of the app took (``got_request_exception``)."""
         request.environ[_RAISED] = request.endpoint
         self._exceptions.labels(request.method, 500).inc()
 
-    def _look_up(self, method: str, endpoint: str | None, status: str) -> tuple[Any, Any]:
+    def _look_up(self, method: str, endpoint: str | None, status: str) -> Any:
         # A client may send any method: those that HTTP does not have share one series.
         known = method if method in _METHODS else "other"
         duration = self._duration.labels(known, endpoint, status)
         total = self._total.labels(known, status)
         if known != method:
-            return duration, total
-        found = self._tallies.histogram(duration), self._tallies.counter(total)
-        return self._children.setdefault((method, endpoint, status), found)
+            return Timer(duration, total)
+        timer = self._tallies.timer(duration, total)
+        return self._timers.setdefault((method, endpoint, status), timer)
 
 
 class _NoHooks:

@@ -47,7 +47,6 @@ class Streamer:
             raise
         pieces = self._pieces(generator, first, media_type, begun)
         next(pieces)  # it has begun: closed before its first item, it still cleans up
-        self._metrics.in_flight.inc()  # until the last item, not only until the response begins
         response = Response(stream_with_context(pieces), content_type=media_type)
         # Caches and proxies on the way would hold items back.
         unbuffered = (("Cache-Control", "no-store"), ("X-Accel-Buffering", "no"))
@@ -74,9 +73,8 @@ class Streamer:
             yield _error_event(document) if media_type == EVENTS else _line(document)
         finally:  # also when the client leaves
             generator.close()
-            self._metrics.in_flight.dec()
             self._metrics.predict.observe(perf_counter() - begun)
-            self._metrics.outcomes[outcome].inc()
+            self._metrics.in_flight.finish(outcome)
 
 
 def _line(item: bytes) -> bytes:

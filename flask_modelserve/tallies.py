@@ -14,9 +14,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 from weakref import WeakKeyDictionary
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
+    from typing import TypeVar
 
     from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric
+
+    Direct = TypeVar("Direct")
+    Tally = TypeVar("Tally", bound="_Tally")
 
 
 class _Tally(Protocol):
@@ -46,51 +50,48 @@ class Tallies:
             tally.flush()
         return ()
 
-    def counter(self, child: Counter) -> Counter | TallyCounter:
-        """Return what a request increments for a counter."""
-        return self._add(child, TallyCounter(child))
-
-    def gauge(self, child: Gauge) -> Gauge | TallyGauge:
-        """Return what a request increments and decrements for a gauge."""
-        return self._add(child, TallyGauge(child))
+    def in_flight(self, gauge: Gauge, outcomes: Mapping[str, Counter]) -> InFlight | TallyInFlight:
+        """Return what counts an endpoint's requests, while they are answered and when they end."""
+        return self._choose(InFlight(gauge, outcomes), TallyInFlight(gauge, outcomes))
 
     def histogram(self, child: Histogram) -> Histogram | TallyHistogram:
-        """Return what a request observes for a histogram."""
-        return self._add(child, TallyHistogram(child))
+        """Return what takes the observations of a histogram."""
+        return self._choose(child, TallyHistogram(child))
 
-    def _add(self, child: Any, tally: _Tally) -> Any:
+    def timer(self, seconds: Histogram, total: Counter) -> Timer | TallyHistogram:
+        """Return what takes the observations of a histogram whose number is a counter too."""
+        return self._choose(Timer(seconds, total), TallyHistogram(seconds, total))
+
+    def _choose(self, direct: Direct, tally: Tally) -> Direct | Tally:
         if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
-            return child
+            return direct
         self._tallies.append(tally)
         return tally
 
 
-class TallyCounter:
-    """Counts by one."""
+class InFlight:
+    """The requests that are being answered, and the outcomes of those that are not any more."""
 
-    def __init__(self, child: Counter) -> None:
-        self._child = child
-        self._lock = Lock()
-        self._count = 0
+    def __init__(self, gauge: Gauge, outcomes: Mapping[str, Counter]) -> None:
+        self._outcomes = outcomes
+        self.inc = gauge.inc
+        self.dec = gauge.dec
 
-    def inc(self) -> None:
-        with self._lock:
-            self._count += 1
-
-    def flush(self) -> None:
-        with self._lock:
-            count, self._count = self._count, 0
-        if count:
-            self._child.inc(count)
+    def finish(self, outcome: str) -> None:
+        """Count a request that has been answered."""
+        self.dec()
+        self._outcomes[outcome].inc()
 
 
-class TallyGauge:
-    """Counts up and down by one."""
+class TallyInFlight:
+    """The same, written behind."""
 
-    def __init__(self, child: Gauge) -> None:
-        self._child = child
+    def __init__(self, gauge: Gauge, outcomes: Mapping[str, Counter]) -> None:
+        self._gauge = gauge
+        self._outcomes = outcomes
         self._lock = Lock()
         self._change = 0
+        self._counts = dict.fromkeys(outcomes, 0)
 
     def inc(self) -> None:
         with self._lock:
@@ -100,17 +101,38 @@ class TallyGauge:
         with self._lock:
             self._change -= 1
 
+    def finish(self, outcome: str) -> None:
+        """Count a request that has been answered."""
+        with self._lock:
+            self._change -= 1
+            self._counts[outcome] += 1
+
     def flush(self) -> None:
         with self._lock:
             change, self._change = self._change, 0
-        if change:
-            self._child.inc(change)
+            counts, self._counts = self._counts, dict.fromkeys(self._outcomes, 0)
+        self._gauge.inc(change)
+        for outcome, count in counts.items():
+            self._outcomes[outcome].inc(count)
+
+
+class Timer:
+    """A histogram of seconds, and a counter of how many there were."""
+
+    def __init__(self, seconds: Histogram, total: Counter) -> None:
+        self._seconds = seconds
+        self._total = total
+
+    def observe(self, amount: float) -> None:
+        self._seconds.observe(amount)
+        self._total.inc()
 
 
 class TallyHistogram:
     """Counts observations by bucket."""
 
-    def __init__(self, child: Histogram) -> None:
+    def __init__(self, child: Histogram, total: Counter | None = None) -> None:
+        self._total = total
         # prometheus_client takes observations one by one; many at once go where it keeps them.
         self._child_sum: Any = child._sum  # noqa: SLF001
         self._child_buckets: Any = child._buckets  # noqa: SLF001
@@ -127,6 +149,8 @@ class TallyHistogram:
         with self._lock:
             total, counts = self._sum, self._counts
             self._clear()
+        if self._total is not None:
+            self._total.inc(sum(counts))
         self._child_sum.inc(total)
         for bucket, count in zip(self._child_buckets, counts, strict=True):
             if count:

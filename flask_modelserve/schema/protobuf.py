@@ -110,7 +110,7 @@ class MessageType:
         """Return a message as an instance of the user's own class.
 
         Raises:
-            ValueError, OverflowError, RecursionError: For what that class can't hold.
+            OverflowError, RecursionError: For what that class can't hold.
         """
         if self.is_native:
             if self._is_ranged_late:
@@ -120,7 +120,7 @@ class MessageType:
         try:
             return self.message_class.FromString(binary)
         except Exception as error:  # google.protobuf's DecodeError, without importing it
-            raise ValueError("is nested too deeply") from error
+            raise RecursionError("is nested too deeply") from error
 
     def take(self, answer: Any) -> Message:
         """Return a message of the user's own class as a protobuf-py one."""
@@ -128,21 +128,27 @@ class MessageType:
             return answer
         return self.type.from_binary(answer.SerializeToString())
 
-    def faults(self, value: Any, *, ignores_unknown: bool = False) -> list[FieldError]:
+    def faults(
+        self, value: Any, *, is_bad: bool = True, ignores_unknown: bool = False
+    ) -> list[FieldError]:
         """Name every bad field of a JSON value that has been refused."""
         try:
             known = self.known_part(value) if ignores_unknown else value
-            return explain(self.shape, known, self._accepts)
+            return explain(self.shape, known, self._accepts, is_bad=is_bad)
         except RecursionError:
             return [{"field": "", "message": "is nested too deeply"}]
 
     def _accepts(self, description: DescMessage, part: Any) -> bool:
-        """Tell whether a JSON value can be a message of a type, and be written again."""
+        """Tell whether a JSON value can be a message of a type, and be written again.
+
+        Raises:
+            RecursionError: For one that is nested too deeply.
+        """
         if self._holds_any and any_depth(part) > MAX_ANY_DEPTH:
-            return False
+            raise RecursionError
         try:
             message = message_from_json_value(description.type, part, registry=self.registry)
-        except _REFUSALS:
+        except (TypeError, ValueError, OverflowError):
             return False
         try:
             message_to_json_value(message, registry=self.registry)
@@ -150,10 +156,10 @@ class MessageType:
                 self.convert(message)
             else:
                 message.to_binary()
-        except (OverflowError, RecursionError):  # some ranges and depths are found only here
+        except OverflowError:  # some ranges are found only here
             return False
-        except ValueError as error:  # a required field is missing, which has a line of its own
-            return not isinstance(error.__cause__, Exception)
+        except ValueError:  # a required field is missing, which has a line of its own
+            return True
         return True
 
     def _learn_packed(self, message: Message) -> bool:
@@ -264,7 +270,9 @@ class MessageRequest:
             return self._type.parse(known), known
 
     def _refusal(self, value: Any, error: Exception | None = None) -> InvalidRequest:
-        errors = self._type.faults(value, ignores_unknown=self._ignores_unknown)
+        errors = self._type.faults(
+            value, is_bad=error is not None, ignores_unknown=self._ignores_unknown
+        )
         if not errors and error is not None:
             errors = [{"field": "", "message": str(error)}]
         more = " Only the first bad fields are named." if len(errors) == MAX_ERRORS else ""

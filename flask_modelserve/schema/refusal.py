@@ -25,7 +25,7 @@ from .shapes import FieldShape, MessageShape, element_of, special
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    # Whether the engine takes a JSON value for a message type.
+    # Whether the engine takes a JSON value for a message type; RecursionError: it is too deep.
     Accepts = Callable[[DescMessage, Any], bool]
 
 _MAX_SECONDS = 1.0
@@ -58,9 +58,18 @@ _EXPECTED_SPECIAL = {
 }
 
 
-def explain(shape: MessageShape, value: Any, accepts: Accepts) -> list[FieldError]:
-    """Return the bad fields of a value that has been refused, as many as bounds allow."""
-    return bounded(_Search(accepts).message(shape, value, "", is_bad=True))
+def explain(
+    shape: MessageShape, value: Any, accepts: Accepts, *, is_bad: bool
+) -> list[FieldError]:
+    """Return the bad fields of a value that has been refused, as many as bounds allow.
+
+    Args:
+        shape: The type that the value should have.
+        value: A JSON value.
+        accepts: Asks the engine.
+        is_bad: Whether the engine refused it; else only its names are at odds.
+    """
+    return bounded(_Search(accepts).message(shape, value, "", is_bad=is_bad))
 
 
 class _Search:
@@ -85,7 +94,11 @@ class _Search:
         for key, item in value.items():
             place = f"{path}.{key}" if path else key
             field = shape.fields.get(key)
-            bad_field = is_bad and not self._accepts(shape.description, {key: item})
+            try:
+                bad_field = is_bad and not self._accepts(shape.description, {key: item})
+            except RecursionError:
+                yield {"field": place, "message": "is nested too deeply"}
+                continue
             if field is None:
                 if bad_field:
                     message = f"is not a field of {shape.description.type_name}"
@@ -159,7 +172,11 @@ class _Search:
             for half in ((middle, end), (start, middle)):
                 some = parts[slice(*half)]
                 whole = some if isinstance(item, list) else dict(some)
-                if not self._accepts(shape.description, {key: whole}):
+                try:
+                    is_good = self._accepts(shape.description, {key: whole})
+                except RecursionError:
+                    is_good = False
+                if not is_good:
                     pending.append(half)
 
 
