@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import prometheus_client
 import pytest
+import requests
 from flask import Flask
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_flask_exporter import PrometheusMetrics
 
 from flask_modelserve import InvalidRequest, ModelServe
 
+from .servers import free_port, running
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from flask.testing import FlaskClient
 
@@ -162,7 +167,7 @@ def test_exposition_has_each_name_once(app: Flask, client: FlaskClient, serve: M
 
 
 @pytest.mark.parametrize("given", [True, False])
-def test_existing_exporter_is_used(given: bool) -> None:  # noqa: FBT001 - a parameter of the test
+def test_existing_exporter_is_used(given: bool) -> None:
     """An app's own PrometheusMetrics records our endpoints in its own way, once."""
     app = Flask(__name__)
     registry = prometheus_client.CollectorRegistry()
@@ -206,3 +211,43 @@ def test_metrics_under_the_reloader(app: Flask, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("WERKZEUG_RUN_MAIN", "true")
     ModelServe(app)
     assert app.test_client().get("/__metrics").status_code == 200
+
+
+WORKERS_APP = """
+from flask import Flask
+from flask_modelserve import ModelServe
+
+app = Flask(__name__)
+
+@ModelServe(app).endpoint("/")
+def model(number: int):
+    return number
+"""
+
+
+def test_metrics_of_all_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With PROMETHEUS_MULTIPROC_DIR any worker shows the sums of all, to the unit."""
+    (tmp_path / "app.py").write_text(WORKERS_APP)
+    (tmp_path / "metrics").mkdir()
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path / "metrics"))
+    port = free_port()
+    address = f"http://127.0.0.1:{port}"
+    options = ["--workers", "2", "--chdir", str(tmp_path), "--bind", f"127.0.0.1:{port}"]
+    with running("gunicorn", *options, "--no-control-socket", "app:app", port=port):
+
+        def ask(number: int) -> int:
+            return requests.post(f"{address}/", json={"number": number}, timeout=30).status_code
+
+        with ThreadPoolExecutor(8) as pool:
+            statuses = list(pool.map(ask, range(200)))
+        assert statuses == [200] * 200
+        text = requests.get(f"{address}/__metrics", timeout=30).text
+    values = {
+        (sample.name, sample.labels.get("outcome") or sample.labels.get("method")): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+    assert values["modelserve_requests_total", "ok"] == 200.0
+    assert values["modelserve_predict_seconds_count", None] == 200.0
+    assert values["flask_http_request_total", "POST"] == 200.0
+    assert values["modelserve_in_flight", None] == 0.0

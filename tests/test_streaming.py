@@ -83,9 +83,7 @@ def test_error_before_the_first_item(client: FlaskClient) -> None:
     assert "secret" not in crashed.text
 
 
-def test_error_after_the_first_item(
-    client: FlaskClient, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_error_after_the_first_item(client: FlaskClient, caplog: pytest.LogCaptureFixture) -> None:
     """A later error is the last item, as a problem document; the log has the traceback."""
     response = client.post("/", json={"to": 5, "fail_at": 2})
     *items, last = lines(response.text)
