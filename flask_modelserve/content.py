@@ -12,13 +12,13 @@ import json
 import math
 import uuid
 from collections.abc import Callable, Mapping
-from types import UnionType
 from typing import TYPE_CHECKING, Any
 
 import orjson
 from flask.json.provider import DefaultJSONProvider
 from werkzeug.datastructures import MIMEAccept
 from werkzeug.exceptions import (
+    ClientDisconnected,
     HTTPException,
     NotAcceptable,
     RequestEntityTooLarge,
@@ -29,6 +29,8 @@ from werkzeug.http import parse_accept_header, parse_options_header
 from .errors import BadResponse, FieldError, InvalidRequest
 
 if TYPE_CHECKING:
+    from types import UnionType
+
     from flask import Flask, Request
 
 JSON = "application/json"
@@ -45,6 +47,8 @@ _READ_AS = {
     PROTOBUF_TYPES[1]: PROTOBUF,
 }
 _MAX_ACCEPTS = 256
+# orjson writes no deeper; for comparison, a protobuf message has at most 100 levels.
+_MAX_DEPTH = 250
 
 
 def read_format(content_type: str) -> str:
@@ -90,7 +94,9 @@ def read_body(request: Request, config: Mapping[str, Any]) -> bytes:
         if announced.isdecimal() and "stream" not in request.__dict__:
             body = _read_announced(request, int(announced), config)
         else:
-            body = request.get_data()
+            body = _read_unannounced(request)
+    except ClientDisconnected:
+        raise InvalidRequest("The body is cut: the connection ended before it did.") from None
     except HTTPException:
         raise
     except Exception as error:  # each server raises errors of its own for a bad chunk
@@ -98,6 +104,22 @@ def read_body(request: Request, config: Mapping[str, Any]) -> bytes:
     if announced and len(body) != int(announced):
         raise _cut(request, body, announced)
     return body
+
+
+def _read_unannounced(request: Request) -> bytes:
+    """Read a body that came in chunks, or that the app has read before."""
+    body = request.get_data()
+    limit = request.max_content_length
+    if limit is None or len(body) < limit or "CONTENT_LENGTH" in request.environ:
+        return body
+    # werkzeug stops at the limit without a word, and a cut message may look complete.
+    if request.environ["wsgi.input"].read(1):
+        raise _too_large(limit)
+    return body
+
+
+def _too_large(limit: int) -> RequestEntityTooLarge:
+    return RequestEntityTooLarge(f"The body is larger than the {limit} bytes allowed.")
 
 
 def _read_announced(request: Request, length: int, config: Mapping[str, Any]) -> bytes:
@@ -108,7 +130,7 @@ def _read_announced(request: Request, length: int, config: Mapping[str, Any]) ->
     if limit is not None or "_max_content_length" in vars(request):
         limit = request.max_content_length
     if limit is not None and length > limit:
-        raise RequestEntityTooLarge(f"The body is larger than the {limit} bytes allowed.")
+        raise _too_large(limit)
     body: bytes = request.environ["wsgi.input"].read(length)
     vars(request)["stream"] = io.BytesIO(body)  # hooks that ask for the body find it there
     return body
@@ -136,6 +158,20 @@ def loads(body: bytes) -> Any:
         return orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise InvalidRequest(f"The body is not valid JSON: {error}.") from None
+
+
+def refuse_depth(body: bytes, value: Any) -> None:
+    """Refuse JSON that is nested deeper than an answer can be written.
+
+    Raises:
+        InvalidRequest: 400, over some 250 levels.
+    """
+    if body.count(b"[") + body.count(b"{") < _MAX_DEPTH:
+        return
+    try:
+        orjson.dumps(value)
+    except orjson.JSONEncodeError:
+        raise InvalidRequest(f"The body is nested deeper than {_MAX_DEPTH} levels.") from None
 
 
 class Accept:
@@ -203,7 +239,7 @@ def _as_json(value: Any) -> Any:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
     if hasattr(type(value), "DESCRIPTOR") or hasattr(type(value), "desc"):
-        from .schema.protobuf import render_message
+        from .schema.messages import render_message
 
         return render_message(value)
     raise TypeError(f"{type(value).__name__} cannot be written as JSON")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -44,7 +45,7 @@ class Parameters:
         Raises:
             TypeError: For parameters that can't be given by name.
         """
-        signature = inspect.signature(function)
+        signature = _signature(function)
         known = getattr(innermost(function), "__globals__", {})
         names: dict[str, Any] = {}
         defaults: dict[str, Any] = {}
@@ -103,6 +104,15 @@ def innermost(function: Any) -> Any:
             function = type(function).__call__
 
 
+def _signature(function: Callable[..., Any]) -> inspect.Signature:
+    if sys.version_info >= (3, 14):
+        # Annotations are evaluated only now, and may be of names that only type checkers see.
+        from annotationlib import Format
+
+        return inspect.signature(function, annotation_format=Format.FORWARDREF)
+    return inspect.signature(function)
+
+
 def _resolve(annotation: Any, known: dict[str, Any]) -> Any:
     """Return what an annotation means; one of names that only type checkers see stays a text."""
     if not isinstance(annotation, str):
@@ -117,4 +127,5 @@ def _means(annotation: Any, schema: Any) -> bool:
     """Tell whether an annotation is the schema class, or its name where it can't be looked up."""
     if schema is None or annotation is schema:
         return schema is not None
-    return isinstance(annotation, str) and annotation.rpartition(".")[2] == schema.__name__
+    name = getattr(annotation, "__forward_arg__", annotation)
+    return isinstance(name, str) and name.rpartition(".")[2] == schema.__name__

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import orjson
 
-from ..content import PROTOBUF, dumps, loads
+from ..content import PROTOBUF, dumps, loads, refuse_depth
 from ..errors import BadResponse, FieldError, InvalidRequest
 from . import bounded
 from .duplicates import refuse_duplicates
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from werkzeug.datastructures import MultiDict
 
@@ -35,6 +35,7 @@ class ModelRequest:
 
     def read_json(self, body: bytes) -> tuple[Arguments, Any]:
         value = loads(body)
+        refuse_depth(body, value)
         refuse_duplicates(body, value)
         return self._read(value)
 
@@ -108,10 +109,12 @@ def _validator(schema: Any, ignore_unknown_fields: bool) -> Any:
 
 def _errors(error: Exception) -> list[FieldError]:
     """Return the places that a pydantic-style error names, in this project's spelling."""
-    details = getattr(error, "errors", None)
-    if not callable(details):
+    details: Callable[[], Iterable[Any]] | None = getattr(error, "errors", None)
+    if details is None:
         return [{"field": "", "message": str(error)}]
-    return bounded({"field": _path(detail["loc"]), "message": detail["msg"]} for detail in details())
+    return bounded(
+        {"field": _path(detail["loc"]), "message": detail["msg"]} for detail in details()
+    )
 
 
 def _path(location: Iterable[str | int]) -> str:

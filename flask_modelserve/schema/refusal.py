@@ -18,17 +18,22 @@ from protobuf import (
     ScalarType,
 )
 
-from ..errors import FieldError
 from . import MAX_ERRORS, bounded
 from .shapes import FieldShape, MessageShape, element_of, special
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from ..errors import FieldError
+
     # Whether the engine takes a JSON value for a message type; RecursionError: it is too deep.
     Accepts = Callable[[DescMessage, Any], bool]
 
 _MAX_SECONDS = 1.0
+
+# How many names of an enum, and how many characters of a value, a message shows.
+_MAX_NAMES = 20
+_MAX_SHOWN = 40
 
 _EXPECTED = {
     ScalarType.STRING: "a string",
@@ -58,9 +63,7 @@ _EXPECTED_SPECIAL = {
 }
 
 
-def explain(
-    shape: MessageShape, value: Any, accepts: Accepts, *, is_bad: bool
-) -> list[FieldError]:
+def explain(shape: MessageShape, value: Any, accepts: Accepts, *, is_bad: bool) -> list[FieldError]:
     """Return the bad fields of a value that has been refused, as many as bounds allow.
 
     Args:
@@ -128,24 +131,19 @@ class _Search:
         inner = field.message if field.message and not field.message.is_special else None
         if item is None or (inner is None and not is_bad):
             return
-        bad: set[int] = {0} if is_bad else set()
-        if isinstance(kind, DescFieldValueList | DescFieldValueMap):
-            is_list = isinstance(kind, DescFieldValueList)
-            if not isinstance(item, list if is_list else dict):
-                expected = "an array" if is_list else "an object"
-                yield {"field": place, "message": f"must be {expected}, not {_shown(item)}"}
-                return
-            if is_list:
-                parts = [(f"{place}[{index}]", part) for index, part in enumerate(item)]
-            else:
-                parts = [(f'{place}["{name}"]', part) for name, part in item.items()]
-            if is_bad:
-                bad = set(islice(self._bad_parts(shape, key, item), MAX_ERRORS))
-        else:
-            parts = [(place, item)]
-        if is_bad and (not bad or monotonic() > self._deadline):
-            yield {"field": place, "message": "holds a value that does not fit"}
+        parts = _parts(kind, item, place)
+        if parts is None:
+            expected = "an array" if isinstance(kind, DescFieldValueList) else "an object"
+            yield {"field": place, "message": f"must be {expected}, not {_shown(item)}"}
             return
+        bad: set[int] = set()
+        if is_bad:
+            is_single = not isinstance(kind, DescFieldValueList | DescFieldValueMap)
+            found = (0,) if is_single else self._bad_parts(shape, key, item)
+            bad.update(islice(found, MAX_ERRORS))
+            if not bad or monotonic() > self._deadline:
+                yield {"field": place, "message": "holds a value that does not fit"}
+                return
         for index in sorted(bad) if inner is None else range(len(parts)):
             part_place, part = parts[index]
             is_explained = False
@@ -180,6 +178,19 @@ class _Search:
                     pending.append(half)
 
 
+def _parts(kind: Any, item: Any, place: str) -> list[tuple[str, Any]] | None:
+    """Return what a field's value consists of, with its places; None for a wrong JSON type."""
+    if isinstance(kind, DescFieldValueList):
+        if not isinstance(item, list):
+            return None
+        return [(f"{place}[{index}]", part) for index, part in enumerate(item)]
+    if isinstance(kind, DescFieldValueMap):
+        if not isinstance(item, dict):
+            return None
+        return [(f'{place}["{name}"]', part) for name, part in item.items()]
+    return [(place, item)]
+
+
 def _expected(kind: Any, value: Any) -> str:
     expected = _kind_name(kind)
     if isinstance(value, dict) and expected == _EXPECTED_SPECIAL["Any"]:
@@ -194,7 +205,7 @@ def _kind_name(kind: Any) -> str:
         return _EXPECTED[kind]
     if isinstance(kind, DescEnum):
         names = [value.name for value in kind.values]
-        listed = ", ".join(names[:20]) + (", …" if len(names) > 20 else "")
+        listed = ", ".join(names[:_MAX_NAMES]) + (", …" if len(names) > _MAX_NAMES else "")
         return f"one of {listed}"
     name = special(kind)
     if name is None:
@@ -215,6 +226,6 @@ def _shown(value: Any) -> str:
     if isinstance(value, list):
         return "an array"
     if isinstance(value, str):
-        return f'"{value}"' if len(value) <= 40 else "a longer string"
+        return f'"{value}"' if len(value) <= _MAX_SHOWN else "a longer string"
     text = repr(value)
-    return text if len(text) <= 40 else "a longer number"
+    return text if len(text) <= _MAX_SHOWN else "a longer number"

@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
-from ..errors import FieldError
-
 if TYPE_CHECKING:
     from protobuf import DescFile, DescMessage
+
+    from ..errors import FieldError
 
 _RULES_FILE = "buf/validate/validate.proto"
 logger = logging.getLogger(__name__)

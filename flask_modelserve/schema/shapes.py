@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import re
 from dataclasses import dataclass, field
 from functools import partial
@@ -33,7 +33,8 @@ if TYPE_CHECKING:
     Count = Callable[[Any], int]
 
 _UNDERSCORE = re.compile("_([a-z])")
-_EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
+_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+_LEGACY_REQUIRED = 3  # protobuf-py does not export its enum of presences
 _OPEN_VALUES = {"Struct", "Value", "ListValue", "Any"}
 _WRAPPERS = {
     f"{kind}Value"
@@ -49,7 +50,7 @@ _WIDE = {
 _UNSIGNED = {ScalarType.UINT32, ScalarType.UINT64, ScalarType.FIXED32, ScalarType.FIXED64}
 
 
-class Conflict(Exception):
+class Conflict(Exception):  # noqa: N818 - caught within the package
     """Two keys of one object mean the same field, or members of one oneof."""
 
 
@@ -168,6 +169,11 @@ def special(description: DescMessage) -> str | None:
     return name if name in known else None
 
 
+def is_required(description: DescField) -> bool:
+    """Tell whether a message without the field is refused (proto2)."""
+    return description.presence == _LEGACY_REQUIRED
+
+
 class Shapes:
     """Compiles message types, each once, since a type may hold itself."""
 
@@ -192,7 +198,7 @@ class Shapes:
                     shape.nested[name] = count
         names = {compiled.name for compiled in shape.fields.values()}
         shape.may_conflict = len(shape.fields) > len(names) or bool(description.oneofs)
-        shape.required = frozenset(f.name for f in description.fields if f.presence == 3)
+        shape.required = frozenset(f.name for f in description.fields if is_required(f))
         shape.finish()
         return shape
 
@@ -241,10 +247,10 @@ class Shapes:
             return partial(read_fields, self.of(description).readers)
         if name == "Timestamp":
             return lambda held, _: (
-                _EPOCH + datetime.timedelta(seconds=held.seconds, microseconds=held.nanos // 1000)
+                _EPOCH + dt.timedelta(seconds=held.seconds, microseconds=held.nanos // 1000)
             )
         if name == "Duration":
-            return lambda held, _: datetime.timedelta(
+            return lambda held, _: dt.timedelta(
                 seconds=held.seconds, microseconds=int(held.nanos / 1000)
             )
         if name == "FieldMask":

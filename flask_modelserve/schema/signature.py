@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import orjson
 
-from ..content import PROTOBUF
+from ..content import PROTOBUF, refuse_depth
 from ..errors import FieldError, InvalidRequest
 from . import bounded
 from .duplicates import refuse_duplicates
@@ -81,6 +81,7 @@ class SignatureRequest:
         value = self._loads(body)
         if type(value) is not dict:
             raise InvalidRequest(f"The body is {_json_type(value)}; send a JSON object.")
+        refuse_depth(body, value)
         refuse_duplicates(body, value)
         value = self._known(value)
         if self._checks:

@@ -39,9 +39,9 @@ class Known:
                 if self._registry.extension(key.strip("[]")) is not None:
                     known[key] = item
                 continue
-            item = self._item(field, item)
-            if item is not _NOTHING:
-                known[key] = item
+            part = self._item(field, item)
+            if part is not _NOTHING:
+                known[key] = part
         return known
 
     def _packed(self, value: dict[str, Any]) -> dict[str, Any]:
