@@ -5,14 +5,14 @@ https://protobuf.dev/programming-guides/json/
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import math
 from typing import Any
 
-_UTC = datetime.UTC
+_UTC = dt.UTC
 _NAN = float("nan")
 _ANY = "type.googleapis.com/"
-_PLUS_ONE = datetime.timezone(datetime.timedelta(hours=1))
+_PLUS_ONE = dt.timezone(dt.timedelta(hours=1))
 
 
 def _any(type_name: str, *members: str) -> str:
@@ -140,7 +140,7 @@ ACCEPTED: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     "map of durations": (
         '{"durationByString": {"a": "1.5s"}}',
-        {"duration_by_string": {"a": datetime.timedelta(seconds=1.5)}},
+        {"duration_by_string": {"a": dt.timedelta(seconds=1.5)}},
     ),
     "map of values": (
         '{"valueByString": {"a": null, "b": [1]}}',
@@ -156,7 +156,7 @@ ACCEPTED: dict[str, tuple[str, dict[str, Any]]] = {
     "oneof message": ('{"choiceEvery": {}}', {"choice_every": {}}),
     "oneof timestamp": (
         '{"choiceTimestamp": "1970-01-01T00:00:00Z"}',
-        {"choice_timestamp": datetime.datetime(1970, 1, 1, tzinfo=_UTC)},
+        {"choice_timestamp": dt.datetime(1970, 1, 1, tzinfo=_UTC)},
     ),
     "oneof NullValue": ('{"choiceNull": null}', {"choice_null": None}),
     "oneof NullValue by name": ('{"choiceNull": "NULL_VALUE"}', {"choice_null": None}),
@@ -179,49 +179,49 @@ ACCEPTED: dict[str, tuple[str, dict[str, Any]]] = {
     # Times.
     "Timestamp": (
         '{"aTimestamp": "2024-02-29T12:30:00Z"}',
-        {"a_timestamp": datetime.datetime(2024, 2, 29, 12, 30, tzinfo=_UTC)},
+        {"a_timestamp": dt.datetime(2024, 2, 29, 12, 30, tzinfo=_UTC)},
     ),
     "Timestamp with a fraction": (
         '{"aTimestamp": "2024-02-29T12:30:00.123456Z"}',
-        {"a_timestamp": datetime.datetime(2024, 2, 29, 12, 30, 0, 123456, tzinfo=_UTC)},
+        {"a_timestamp": dt.datetime(2024, 2, 29, 12, 30, 0, 123456, tzinfo=_UTC)},
     ),
     "Timestamp with an offset": (
         '{"aTimestamp": "2024-02-29T12:30:00.5+01:00"}',
         {
-            "a_timestamp": datetime.datetime(
+            "a_timestamp": dt.datetime(
                 2024, 2, 29, 12, 30, 0, 500_000, tzinfo=_PLUS_ONE
             ).astimezone(_UTC)
         },
     ),
     "Timestamp before 1970": (
         '{"aTimestamp": "1969-12-31T23:59:59.999999Z"}',
-        {"a_timestamp": datetime.datetime(1969, 12, 31, 23, 59, 59, 999_999, tzinfo=_UTC)},
+        {"a_timestamp": dt.datetime(1969, 12, 31, 23, 59, 59, 999_999, tzinfo=_UTC)},
     ),
     "Timestamp, first": (
         '{"aTimestamp": "0001-01-01T00:00:00Z"}',
-        {"a_timestamp": datetime.datetime(1, 1, 1, tzinfo=_UTC)},
+        {"a_timestamp": dt.datetime(1, 1, 1, tzinfo=_UTC)},
     ),
     "Timestamp, last": (
         '{"aTimestamp": "9999-12-31T23:59:59.999999Z"}',
-        {"a_timestamp": datetime.datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=_UTC)},
+        {"a_timestamp": dt.datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=_UTC)},
     ),
     "list of Timestamp": (
         '{"manyTimestamp": ["1970-01-01T00:00:01Z"]}',
-        {"many_timestamp": [datetime.datetime(1970, 1, 1, 0, 0, 1, tzinfo=_UTC)]},
+        {"many_timestamp": [dt.datetime(1970, 1, 1, 0, 0, 1, tzinfo=_UTC)]},
     ),
-    "Duration": ('{"aDuration": "90s"}', {"a_duration": datetime.timedelta(seconds=90)}),
+    "Duration": ('{"aDuration": "90s"}', {"a_duration": dt.timedelta(seconds=90)}),
     "Duration with a fraction": (
         '{"aDuration": "1.000001s"}',
-        {"a_duration": datetime.timedelta(seconds=1, microseconds=1)},
+        {"a_duration": dt.timedelta(seconds=1, microseconds=1)},
     ),
     "Duration, negative": (
         '{"aDuration": "-0.5s"}',
-        {"a_duration": datetime.timedelta(seconds=-0.5)},
+        {"a_duration": dt.timedelta(seconds=-0.5)},
     ),
-    "Duration, zero": ('{"aDuration": "0s"}', {"a_duration": datetime.timedelta()}),
+    "Duration, zero": ('{"aDuration": "0s"}', {"a_duration": dt.timedelta()}),
     "Duration, longest": (
         '{"aDuration": "315576000000s"}',
-        {"a_duration": datetime.timedelta(seconds=315_576_000_000)},
+        {"a_duration": dt.timedelta(seconds=315_576_000_000)},
     ),
     # The rest of the well-known types.
     "FieldMask": ('{"aMask": "title,aUser.lastName"}', {"a_mask": ["title", "a_user.last_name"]}),

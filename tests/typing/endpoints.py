@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import assert_type
+from typing import TYPE_CHECKING, assert_type
 
 from flask import Blueprint, Flask
 from flask_caching import Cache
 
 from flask_modelserve import Batch, InvalidRequest, ModelServe
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 app = Flask(__name__)
 serve = ModelServe(app, cache=Cache(app))
