@@ -5,6 +5,8 @@ from __future__ import annotations
 import functools
 import inspect
 import sys
+import typing
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -35,12 +37,15 @@ class Parameters:
     message: str | None
 
     @classmethod
-    def of(cls, function: Callable[..., Any], schema: Any = None) -> Parameters:
+    def of(
+        cls, function: Callable[..., Any], schema: Any = None, *, in_columns: bool = False
+    ) -> Parameters:
         """Read a function's signature.
 
         Args:
             function: A function, or an instance with ``__call__``.
             schema: The schema class that marks the message's parameter.
+            in_columns: It is batched: ``list[int]`` stands for an ``int`` of each request.
 
         Raises:
             TypeError: For parameters that can't be given by name.
@@ -51,7 +56,8 @@ class Parameters:
         defaults: dict[str, Any] = {}
         for name, parameter in signature.parameters.items():
             if parameter.kind in _NAMED:
-                names[name] = _resolve(parameter.annotation, known)
+                annotation = _resolve(parameter.annotation, known)
+                names[name] = _element(annotation) if in_columns else annotation
                 if parameter.default is not parameter.empty:
                     defaults[name] = parameter.default
             elif parameter.kind is parameter.POSITIONAL_ONLY:
@@ -121,6 +127,14 @@ def _resolve(annotation: Any, known: dict[str, Any]) -> Any:
         return eval(annotation, known)  # noqa: S307 - the user's own source, as in inspect
     except Exception:  # whatever evaluating an annotation may raise
         return annotation
+
+
+def _element(annotation: Any) -> Any:
+    """Return what the annotation of a column says of one row: its element, or else itself."""
+    if annotation in {list, Sequence}:
+        return inspect.Parameter.empty
+    is_list = typing.get_origin(annotation) in {list, Sequence}
+    return typing.get_args(annotation)[0] if is_list else annotation
 
 
 def _means(annotation: Any, schema: Any) -> bool:
