@@ -147,6 +147,20 @@ def serve(session: nox.Session) -> None:
 
 
 @nox.session
+def bench(session: nox.Session) -> None:
+    """Run the benchmarks, under 20 minutes of a quiet machine; `-- --quick` takes under 3."""
+    if shutil.which("wrk") is None:
+        session.error("The benchmarks need wrk: apt-get install wrk, or brew install wrk.")
+    session.install(".", *group("bench"))
+    results = Path(".bench/results")
+    folders = ["--environments", ".bench/environments", "--output", str(results)]
+    session.run("python", "-m", "tests.benchmarks", *folders, *session.posargs)
+    if not session.posargs:  # README shows the figures of a full run only
+        Path("docs").mkdir(exist_ok=True)
+        shutil.copy(results / "benchmarks.svg", "docs/benchmarks.svg")
+
+
+@nox.session
 def build(session: nox.Session) -> None:
     """Build the distributions, and serve a function with the wheel in an empty environment."""
     session.install(*group("build"))

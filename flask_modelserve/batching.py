@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-import threading
+import sys
+import weakref
 from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
@@ -13,7 +14,8 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from .errors import BadResponse, DeadlineExceeded, Overloaded
-from .execution import REST, Handover, ServiceTime, after_fork
+from .execution import ServiceTime
+from .threads import REST, Handover, after_fork, native_lock, start_thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -56,21 +58,23 @@ class Batch:
 class _Item(Handover):
     """One request in a batch."""
 
-    __slots__ = ("arguments", "arrived", "deadline", "is_abandoned")
+    __slots__ = ("arguments", "arrived", "begun", "deadline", "is_abandoned")
 
     def __init__(self, arguments: Arguments, arrived: float, deadline: float) -> None:
         super().__init__()
         self.arguments = arguments
         self.arrived = arrived
         self.deadline = deadline
+        self.begun = 0.0
         self.is_abandoned = False
 
 
 class Batcher:
-    """Gathers the requests of one endpoint, and calls its function from one thread, the runner.
+    """Gathers the requests of one endpoint for one thread, the runner, which calls its function.
 
-    The runner may die at any line, as when the function exits: each step leaves every request
-    either in the queue or among those taken, or settled.
+    The runner may die at any line, as when the function ends its thread. So each step leaves every
+    request in the queue, among those taken, or settled; and a request that waits for long looks
+    whether there is a runner.
     """
 
     def __init__(
@@ -95,25 +99,24 @@ class Batcher:
             timeout: Seconds from a request's arrival until it gets 504, or None.
             defaults: The columns, each with what stands for a request that leaves it out.
         """
-        self._call = call
+        self._model = _Model(call, metrics, defaults)
         self._metrics = metrics
         self._app = app
         self._max_size = batch.max_size
         self._max_wait = batch.max_wait
         self._max_queue = max_queue
         self._timeout = timeout
-        self._defaults = defaults
         self._service = ServiceTime()
         self._start_afresh()
         after_fork(self._start_afresh)
 
     def _start_afresh(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = native_lock()
         self._queue: deque[_Item] = deque()
         self._taken: list[_Item] = []
-        self._runner: threading.Thread | None = None
-        self._bell: Any = None
-        self._rings_at = math.inf  # how many must wait for the bell to wake the runner
+        self._runner: Callable[[], _Runner | None] = _nobody
+        # How many must wait for the runner to be woken.
+        self._rings_at = math.inf
 
     def run(self, arguments: Arguments, arrived: float) -> Any:
         """Return the answer to one request, as ``execution.Runner``."""
@@ -123,8 +126,10 @@ class Batcher:
         while not item.wait(max(0.0, min(_LOOK_EVERY, item.deadline - perf_counter()))):
             if perf_counter() >= item.deadline:
                 self._abandon(item)
-            elif self._runner is None or not self._runner.is_alive():
+            elif self._runner() is None:
                 self._start()
+        if item.begun:
+            self._metrics.queue.observe(item.begun - arrived)
         return item.result()
 
     def _enqueue(self, item: _Item) -> None:
@@ -133,10 +138,11 @@ class Batcher:
             if waiting > self._max_queue:
                 raise Overloaded(self._service.retry_after(1 + waiting / self._max_size))
             self._queue.append(item)
-            if waiting >= self._rings_at:
+            runner = self._runner()
+            if runner is not None and waiting >= self._rings_at:
                 self._rings_at = math.inf
-                self._bell.release()
-        if self._runner is None:
+                runner.bell.release()
+        if runner is None:
             self._start()
 
     def _abandon(self, item: _Item) -> None:
@@ -159,37 +165,34 @@ class Batcher:
         raise DeadlineExceeded(self._timeout, started=started)
 
     def _start(self) -> None:
-        # Not under the lock: gevent would switch. Of several runners all but one resign at once.
-        threading.Thread(target=self._work, name="modelserve-batch", daemon=True).start()
+        """Start a runner: of several all but one resign at once."""
+        start_thread(self._work, "modelserve-batch")
 
     def _work(self) -> None:
         """Run batches until there are no requests for a while."""
-        me = threading.current_thread()
+        runner = _Runner()
         try:
-            if self._take_over(me):
-                while items := self._take():
+            if self._take_over(runner):
+                while items := self._take(runner):
                     self._run_batch(items)
         finally:
-            self._resign(me)
+            self._resign(runner)
 
-    def _take_over(self, me: threading.Thread) -> bool:
-        """Become the runner, unless there is one that lives."""
+    def _take_over(self, runner: _Runner) -> bool:
+        """Become the runner, unless there is one."""
         with self._lock:
-            if self._runner is not None and self._runner.is_alive():
+            if self._runner() is not None:
                 return False
             self._release_taken()
-            self._bell = threading.Lock()
-            self._bell.acquire()
-            self._runner = me
+            self._runner = weakref.ref(runner)
             return True
 
-    def _resign(self, me: threading.Thread) -> None:
+    def _resign(self, runner: _Runner) -> None:
         with self._lock:
-            if self._runner is not me:
+            if self._runner() is not runner:
                 return
             self._release_taken()
-            self._rings_at = math.inf
-            self._runner = None
+            self._runner = _nobody
             is_needed = bool(self._queue)
         if is_needed:
             self._start()
@@ -199,11 +202,14 @@ class Batcher:
         for item in self._taken:
             if item.is_abandoned:
                 item.is_abandoned = False
-                self._metrics.in_flight.dec()
-            item.settle(error=RuntimeError("the thread that called the function has died"))
+                item.tell(self._metrics.in_flight.dec)
+            if not item.is_settled:
+                died = RuntimeError("the thread that called the function has ended")
+                died.__cause__ = sys.exception()
+                item.settle(error=died)
         self._taken = []
 
-    def _take(self) -> list[_Item]:
+    def _take(self, runner: _Runner) -> list[_Item]:
         """Wait for a batch: full, or its oldest item has waited long enough.
 
         Returns:
@@ -218,18 +224,17 @@ class Batcher:
                         return self._taken
                     continue
                 self._rings_at = self._max_size if self._queue else 1
-                self._bell.acquire(blocking=False)
-            rang = self._bell.acquire(timeout=left)
-            if not (rang or self._queue):
+                runner.bell.acquire(blocking=False)
+            if not (runner.bell.acquire(timeout=left) or self._queue):
                 return []
 
     def _time_left(self) -> float:
-        """Return the seconds until a batch starts."""
+        """Return the seconds until a batch starts, if no more requests come."""
         if len(self._queue) >= self._max_size:
             return 0.0
         if not self._queue:
             return REST
-        return self._queue[0].arrived + self._max_wait - perf_counter()
+        return min(REST, self._queue[0].arrived + self._max_wait - perf_counter())
 
     def _pop(self) -> bool:
         """Take the oldest items, but for those past their deadline, and tell whether there are."""
@@ -243,16 +248,40 @@ class Batcher:
     def _run_batch(self, items: list[_Item]) -> None:
         begun = perf_counter()
         for item in items:
-            self._metrics.queue.observe(begun - item.arrived)
+            item.begun = begun
         with self._app.app_context():
-            self._settle(items)
+            self._model.settle(items)
         self._service.observe(perf_counter() - begun)
 
-    def _settle(self, items: list[_Item]) -> None:
+
+class _Runner:
+    """One life of the runner. Only its thread keeps it, so that it is gone when the thread is."""
+
+    def __init__(self) -> None:
+        self.bell = native_lock()
+        self.bell.acquire()
+
+
+def _nobody() -> None:
+    """Stand for the reference to a runner while there is none."""
+
+
+class _Model:
+    """Calls the vectorised function for items, and gives each of them what comes of it."""
+
+    def __init__(
+        self, call: Callable[..., Any], metrics: EndpointMetrics, defaults: Mapping[str, Any]
+    ) -> None:
+        self._call = call
+        self._metrics = metrics
+        self._defaults = defaults
+
+    def settle(self, items: list[_Item]) -> None:
         """Call the function for some items; where it raises, find out for which of them.
 
-        A first culprit among n costs no more than ``log2(n) + 2`` more calls. With each one that
-        is found, fewer items are tried at once: where all are bad, n calls are enough for most.
+        One culprit among n costs at most ``log2(n) + 2`` more calls. With each that is found fewer
+        items are tried at once, so that a function that always raises is called for most of them
+        just once.
         """
         size = 2 * len(items)
         while items:
@@ -293,10 +322,13 @@ class Batcher:
                 items[0].settle(error=error)
             return False
         finally:
-            self._metrics.batch_size.observe(len(items))
-            self._metrics.predict.observe(perf_counter() - begun)
+            items[0].tell(self._measure, len(items), perf_counter() - begun)
         _distribute(items, answers)
         return True
+
+    def _measure(self, rows: int, seconds: float) -> None:
+        self._metrics.batch_size.observe(rows)
+        self._metrics.predict.observe(seconds)
 
     def _columns(self, items: list[_Item]) -> dict[str, list[Any]]:
         return {

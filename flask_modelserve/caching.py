@@ -14,7 +14,7 @@ import flask_caching
 from werkzeug.datastructures import RequestCacheControl
 
 from .errors import DeadlineExceeded
-from .execution import after_fork
+from .threads import after_fork
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -9,15 +9,13 @@ import contextvars
 import functools
 import inspect
 import math
-import os
-import sys
 import threading
-import weakref
 from collections import deque
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Protocol
 
 from .errors import DeadlineExceeded, Overloaded
+from .threads import Handover, Threads, after_fork, native_lock
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,8 +33,6 @@ _MAX_RETRY = 60
 # What holds where an endpoint gives no figures of its own; README documents both.
 _CONCURRENCY = 32
 _QUEUE = 128
-# Seconds that an idle thread waits for work before it ends.
-REST = 60.0
 
 
 class Runner(Protocol):
@@ -58,7 +54,7 @@ class Inline:
         self._call = call
         self._predict = metrics.predict
 
-    def run(self, arguments: Arguments, arrived: float) -> Any:
+    def run(self, arguments: Arguments, arrived: float) -> Any:  # noqa: ARG002 - the protocol's
         begun = perf_counter()
         try:
             return self._call(**arguments)
@@ -82,39 +78,6 @@ class ServiceTime:
         return max(1, min(_MAX_RETRY, math.ceil(self._seconds * ahead)))
 
 
-class Handover:
-    """What comes of one call, on its way from the thread that makes it to the request's."""
-
-    __slots__ = ("_answer", "_done", "_error", "is_settled")
-
-    def __init__(self) -> None:
-        self._answer: Any = None
-        self._error: BaseException | None = None
-        self._done = threading.Lock()
-        self._done.acquire()
-        self.is_settled = False
-
-    def settle(self, answer: Any = None, error: BaseException | None = None) -> None:
-        """Hand over the answer or the error, once."""
-        if not self.is_settled:
-            self._answer, self._error = answer, error
-            self.is_settled = True  # only now: a thread may die between any two lines
-            self._done.release()
-
-    def wait(self, seconds: float) -> bool:
-        """Wait for the answer, and tell whether it is there."""
-        return self._done.acquire(timeout=seconds) or self.is_settled
-
-    def result(self) -> Any:
-        """Return the answer, or raise the error."""
-        if self._error is None:
-            return self._answer
-        try:
-            raise self._error
-        finally:
-            self._error = None  # its traceback leads here: a cycle that only the collector frees
-
-
 class Admission:
     """The places for calls that run at once, and the queue for them, first come, first served."""
 
@@ -127,8 +90,8 @@ class Admission:
 
     def _start_afresh(self) -> None:
         self._free = self._places
-        self._lock = threading.Lock()
-        self._waiting: deque[Any] = deque()
+        self._lock = native_lock()
+        self._waiting: deque[Handover] = deque()
 
     def enter(self, timeout: float | None, arrived: float) -> None:
         """Take a place, waiting for one if need be.
@@ -148,10 +111,9 @@ class Admission:
             if len(self._waiting) >= self._max_queue:
                 ahead = (len(self._waiting) + 1) / self._places
                 raise Overloaded(self._service.retry_after(ahead))
-            turn = threading.Lock()
-            turn.acquire()
+            turn = Handover()
             self._waiting.append(turn)
-        if turn.acquire(timeout=-1 if timeout is None else _left(timeout, arrived)):
+        if turn.wait(-1 if timeout is None else _left(timeout, arrived)):
             return
         with self._lock:
             try:
@@ -170,7 +132,7 @@ class Admission:
 
     def _hand_on(self) -> None:
         if self._waiting:
-            self._waiting.popleft().release()
+            self._waiting.popleft().settle()
         else:
             self._free += 1
 
@@ -241,7 +203,7 @@ class Timed:
             error = raised
         seconds = perf_counter() - job.begun
         self._admission.leave(seconds)
-        self._metrics.predict.observe(seconds)
+        job.tell(self._metrics.predict.observe, seconds)
         job.end(answer, error)
         del error  # its traceback leads here
 
@@ -255,7 +217,7 @@ class _Job(Handover):
         super().__init__()
         self._in_flight = metrics.in_flight
         self._is_abandoned = False
-        self._lock = threading.Lock()
+        self._lock = native_lock()
         self.begun = perf_counter()
 
     def end(self, answer: Any, error: BaseException | None) -> None:
@@ -263,7 +225,7 @@ class _Job(Handover):
         with self._lock:
             self.settle(answer, error)
             if self._is_abandoned:
-                self._in_flight.dec()
+                self.tell(self._in_flight.dec)
 
     def abandon(self) -> bool:
         """Leave the call behind, and tell whether that was in time: it may just have ended.
@@ -277,113 +239,14 @@ class _Job(Handover):
             return self._is_abandoned
 
 
-class Threads:
-    """Daemon threads that are made as they are needed, and wait for the next job for a while.
-
-    Unlike those of ``concurrent.futures`` they don't keep the process from ending: one that hangs
-    would stall every shutdown.
-    """
-
-    def __init__(self) -> None:
-        self._start_afresh()
-        after_fork(self._start_afresh)
-
-    def _start_afresh(self) -> None:
-        self._idle: list[_Worker] = []
-
-    def submit(self, job: Callable[[], None]) -> None:
-        """Run a job at once, on the thread that was busy last, or a new one.
-
-        Raises:
-            RuntimeError: When the system has no more threads.
-        """
-        try:
-            worker = self._idle.pop()
-        except IndexError:
-            worker = _Worker(self._idle)
-            threading.Thread(target=worker.work, name="modelserve-call", daemon=True).start()
-        worker.give(job)
-
-
-class _Worker:
-    """What one of the threads does."""
-
-    def __init__(self, idle: list[_Worker]) -> None:
-        self._idle = idle
-        self._job: Callable[[], None] | None = None
-        self._given = threading.Lock()
-        self._given.acquire()
-
-    def give(self, job: Callable[[], None]) -> None:
-        self._job = job
-        self._given.release()
-
-    def work(self) -> None:
-        while self._is_given():
-            job, self._job = self._job, None
-            assert job is not None
-            job()
-            del job  # or the last request's data would stay as long as the thread
-            self._idle.append(self)
-
-    def _is_given(self) -> bool:
-        """Wait for a job, and tell whether there is one; if not, none will come any more."""
-        if self._given.acquire(timeout=REST):
-            return True
-        try:
-            self._idle.remove(self)
-        except ValueError:  # somebody has chosen it in this very moment
-            return self._given.acquire()
-        return False
-
-
-class Native:
-    """Calls a function on native threads where threads are gevent's greenlets, else at once.
-
-    A model that ran in a greenlet would stop all others, health checks included. The threads are
-    not those of gevent's hub, which resolves names with them: hung models would stop that.
-    """
-
-    def __init__(self, call: Callable[..., Any], threads: int) -> None:
-        self._call = call
-        self._threads = threads
-        self._start_afresh()
-        after_fork(self._start_afresh)
-
-    def _start_afresh(self) -> None:
-        self._pool: Any = None
-
-    def __call__(self, **arguments: Any) -> Any:
-        if "gevent" not in sys.modules:
-            return self._call(**arguments)
-        from gevent import monkey, threadpool
-
-        if not monkey.is_module_patched("threading"):
-            return self._call(**arguments)
-        if self._pool is None:
-            self._pool = threadpool.ThreadPool(self._threads)
-        context = contextvars.copy_context()
-        return self._pool.spawn(_outcome, context, self._call, arguments).get().result()
-
-
-def _outcome(
-    context: contextvars.Context, call: Callable[..., Any], arguments: Arguments
-) -> Handover:
-    """Call a function, and keep what it raises: gevent would write it to stderr."""
-    outcome = Handover()
-    try:
-        outcome.settle(context.run(call, **arguments))
-    except BaseException as error:
-        outcome.settle(error=error)
-    return outcome
-
-
 class Instance:
     """Calls an instance of a class, which the first request of the process makes."""
 
     def __init__(self, app: Flask, kind: type) -> None:
         self._app = app
         self._kind = kind
+        # What requests wait for each other with: runner_of knows whether on threads of the system.
+        self.lock: Callable[[], Any] = threading.Lock
         self._start_afresh()
         after_fork(self._start_afresh)
 
@@ -396,24 +259,12 @@ class Instance:
         return call(**arguments)
 
     def _make(self) -> Callable[..., Any]:
-        # A lock made before gevent patches threads would stop all greenlets: it is made now, and
-        # setdefault has all first requests take the same.
-        with self._locks.setdefault(None, threading.Lock()):
+        # One that was made before gevent patches threads would stop all greenlets: it is made now,
+        # and setdefault has all first requests take the same.
+        with self._locks.setdefault(None, self.lock()):
             if self._call is None:
                 self._call = self._app.ensure_sync(self._kind().__call__)
             return self._call
-
-
-def after_fork(reset: Callable[[], None]) -> None:
-    """Have a child process start afresh: threads and held locks don't survive a fork."""
-    kept = weakref.WeakMethod(reset)  # or no app would ever be freed
-
-    def call() -> None:
-        method = kept()
-        if method is not None:
-            method()
-
-    os.register_at_fork(after_in_child=call)
 
 
 def _left(timeout: float, arrived: float) -> float:
@@ -428,12 +279,14 @@ def runner_of(
     metrics: EndpointMetrics,
 ) -> Runner:
     """Return what calls an endpoint's function, as its options say."""
+    if isinstance(call, Instance) and (spec.batch is not None or spec.timeout is not None):
+        call.lock = native_lock
     if spec.batch is not None:
         from .batching import Batcher
 
         size = spec.batch.max_size
         return Batcher(
-            Native(call, 1),
+            call,
             metrics,
             app,
             batch=spec.batch,
@@ -447,7 +300,7 @@ def runner_of(
     admission = Admission(places, _QUEUE if spec.max_queue is None else spec.max_queue)
     if spec.timeout is None:
         return Admitted(call, metrics, admission)
-    return Timed(Native(call, places), metrics, admission, spec.timeout)
+    return Timed(call, metrics, admission, spec.timeout)
 
 
 def caller_of(app: Flask, handler: Any) -> Callable[..., Any]:

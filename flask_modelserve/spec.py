@@ -6,6 +6,7 @@ import difflib
 import functools
 import inspect
 import math
+import threading
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, TypedDict
 
@@ -91,10 +92,10 @@ class EndpointSpec:
         values["methods"] = _methods(values.get("methods", ("POST",)))
         values["endpoint"] = values.get("endpoint") or _name(handler)
         _check_seconds("cache", values.get("cache"))
-        _check_seconds("timeout", values.get("timeout"))
+        _check_seconds("timeout", values.get("timeout"), most=threading.TIMEOUT_MAX)
         _check_count("max_concurrency", values.get("max_concurrency"), least=1)
         _check_count("max_queue", values.get("max_queue"), least=0)
-        if isinstance(values.get("batch"), int):
+        if type(values.get("batch")) is int:  # True is no size
             values["batch"] = Batch(values["batch"])
         _check_version(values.get("version"))
         if isinstance(handler, type):
@@ -114,7 +115,9 @@ class EndpointSpec:
         Raises:
             TypeError: For a schema that is not one, or that does not fit the function.
         """
-        parameters = Parameters.of(self.function, self.schema)
+        parameters = Parameters.of(
+            self.function, self.schema, in_columns=self.batch is not None
+        )
         schema = compile_request(
             self.schema,
             parameters,
@@ -165,13 +168,15 @@ def _name(handler: Any) -> str:
     return name
 
 
-def _check_seconds(option: str, value: Any) -> None:
+def _check_seconds(option: str, value: Any, *, most: float = math.inf) -> None:
     if value is None:
         return
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise TypeError(f"{option}={value!r}: write a number of seconds, such as {option}=60")
     if not (math.isfinite(value) and value > 0):
         raise ValueError(f"{option}={value!r}: write a positive number of seconds, or leave it out")
+    if value > most:
+        raise ValueError(f"{option}={value!r}: write at most {most:.0f}, or leave it out")
 
 
 def _check_count(option: str, value: Any, *, least: int) -> None:
@@ -207,6 +212,8 @@ def _check_limits(spec: EndpointSpec, parameters: Parameters) -> None:
         return
     if not isinstance(spec.batch, Batch):
         raise TypeError(f"batch={spec.batch!r}: write batch=32, or batch=Batch(32, max_wait=0.005)")
+    if spec.max_queue == 0:
+        raise ValueError("max_queue=0: every request waits for its batch, write 1 or more")
     if spec.max_concurrency is not None:
         raise ValueError(
             "one thread calls a batched function: leave max_concurrency out, and bound the "

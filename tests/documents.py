@@ -17,6 +17,7 @@ _FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _CURL = argparse.ArgumentParser("curl")
 _CURL.add_argument("-d", dest="data")
 _CURL.add_argument("-H", dest="headers", action="append", default=[])
+_CURL.add_argument("-N", action="store_true")
 _CURL.add_argument("url")
 
 

@@ -1,10 +1,14 @@
 from __future__ import annotations
 
 import importlib
+import json
+import os
+import re
 import shlex
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -33,6 +37,16 @@ def client_of(folder: Path, monkeypatch: pytest.MonkeyPatch) -> FlaskClient:
 @pytest.fixture
 def language(monkeypatch: pytest.MonkeyPatch) -> FlaskClient:
     return client_of(EXAMPLES / "language", monkeypatch)
+
+
+@pytest.fixture
+def digits(monkeypatch: pytest.MonkeyPatch) -> FlaskClient:
+    return client_of(EXAMPLES / "digits", monkeypatch)
+
+
+@pytest.fixture
+def sentences(monkeypatch: pytest.MonkeyPatch) -> FlaskClient:
+    return client_of(EXAMPLES / "stream", monkeypatch)
 
 
 @pytest.fixture
@@ -194,4 +208,103 @@ def test_rentals_model_has_learned(rentals):
 def test_rentals_bad_query(rentals, query):
     """A query that makes no sense is a problem document with status 400."""
     answer = rentals.get(f"/estimate?{query}")
+    assert (answer.status_code, answer.mimetype) == (400, "application/problem+json")
+
+
+def test_digits_are_read(digits):
+    """Nine of ten digits that the forest has not seen are read rightly, batched or not."""
+    module = importlib.import_module("digits")
+    images, shown = module.load_digits(return_X_y=True)
+    unseen = slice(module.LEARNED, module.LEARNED + 100)
+    questions = [{"pixels": image.tolist()} for image in images[unseen]]
+    read = [digits.post("/digit", json=question).json for question in questions]
+    assert sum([answer["digit"] for answer in read] == shown[unseen]) >= 90
+    assert read[:10] == [digits.post("/alone", json=question).json for question in questions[:10]]
+
+
+@pytest.mark.parametrize(
+    "pixels",
+    [
+        pytest.param([], id="none"),
+        pytest.param([0] * 63, id="too few"),
+        pytest.param([0] * 65, id="too many"),
+        pytest.param([17] + [0] * 63, id="too black"),
+        pytest.param([0] * 63 + [-1], id="too white"),
+        pytest.param(["dark"] * 64, id="no numbers"),
+        pytest.param(None, id="null"),
+    ],
+)
+@pytest.mark.parametrize("path", ["/digit", "/alone"])
+def test_digits_bad_image(digits, path, pixels):
+    """An image that is none is refused before the forest sees it."""
+    answer = digits.post(path, json={"pixels": pixels})
+    assert answer.status_code == 400
+    assert answer.json["errors"][0]["field"].startswith("pixels")
+
+
+def test_digits_throughput(tmp_path):
+    """The script that shows what batching gains runs as documented, and draws its chart."""
+    [(command, _)] = commands(EXAMPLES / "digits" / "README.md", "python")[1:]
+    _, script, *options = shlex.split(command)
+    chart = tmp_path / "throughput.svg"
+    short = ["--connections", "8", "--seconds", "0.5", "--chart", str(chart)]
+    done = subprocess.run(
+        [sys.executable, script, *short, *options],
+        cwd=EXAMPLES / "digits",
+        env=os.environ | {"HOME": str(tmp_path), "XDG_RUNTIME_DIR": str(tmp_path)},
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    rows = r"(/\w+) +([\d.]+) rows/s +p50 +([\d.]+) ms +p99 +([\d.]+) ms +(\d+)% right"
+    shown = {path: list(map(float, figures)) for path, *figures in re.findall(rows, done.stdout)}
+    assert shown.keys() == {"/digit", "/alone"}
+    for rate, p50, p99, right in shown.values():
+        assert rate > 0
+        assert 0 < p50 <= p99
+        assert right > 80
+    assert "<svg" in chart.read_text("utf-8")
+    assert "Traceback" not in done.stderr
+
+
+def test_sentences_are_events(sentences):
+    """What the page's EventSource gets are the same items, one event each."""
+    query = {"text": "Le monde est beau. Wie geht es dir?"}
+    lines = sentences.get("/sentences", query_string=query).text.splitlines()
+    events = sentences.get(
+        "/sentences", query_string=query, headers={"Accept": "text/event-stream"}
+    )
+    assert events.mimetype == "text/event-stream"
+    assert [json.loads(line)["language"] for line in lines] == ["fr", "de"]
+    assert events.text == "".join(f"data: {line}\n\n" for line in lines)
+
+
+def test_sentences_page(sentences):
+    """The page is an ordinary view of the app, and asks the endpoint."""
+    with sentences.get("/") as page:
+        assert (page.status_code, page.mimetype) == (200, "text/html")
+        assert "new EventSource(`/sentences?" in page.text
+
+
+def test_sentences_are_sent_as_they_are_known(sentences, monkeypatch):
+    """The first sentence is sent before the others have been looked at."""
+    module = importlib.import_module("sentences")
+    model, seen = module.model, []
+
+    def classify(sentence: str):
+        seen.append(sentence)
+        return model.classify(sentence)
+
+    monkeypatch.setattr(module, "model", SimpleNamespace(classify=classify))
+    answer = sentences.post("/sentences", json={"text": "One. Two. Three."}, buffered=False)
+    assert json.loads(next(answer.iter_encoded()))["sentence"] == "One."
+    assert len(seen) < 3
+    answer.close()
+
+
+@pytest.mark.parametrize("text", ["", " \n", None, 7])
+def test_sentences_without_text(sentences, text):
+    """A request without any text is refused."""
+    answer = sentences.post("/sentences", json={"text": text})
     assert (answer.status_code, answer.mimetype) == (400, "application/problem+json")

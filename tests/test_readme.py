@@ -18,7 +18,16 @@ from .serving import fetch, served
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
+DOCUMENTS = [README, *sorted((ROOT / "docs").glob("*.md"))]
 PYTHON = [block.text for block in blocks(README) if block.language == "python"]
+SERVERS = [
+    command
+    for document in DOCUMENTS
+    for program in ("flask", "gunicorn")
+    for command, _ in commands(document, program)
+]
+
+each_document = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 
 
 def app_of(source: str):
@@ -43,52 +52,58 @@ def table(header: str) -> dict[str, str]:
     return {first.strip("`"): last.strip("`") for first, *_, last in cells}
 
 
-def test_curl_lines_show_what_comes_back():
-    """Each app in README runs, and answers its curl lines as shown."""
-    app, asked = None, 0
-    for block in blocks(README):
+@each_document
+def test_curl_lines_show_what_comes_back(document):
+    """Each app in the documents runs, and answers its curl lines as shown."""
+    app, apps, asked = None, 0, 0
+    for block in blocks(document):
         if block.language == "python":
             app = app_of(block.text)
+            apps += 1
         elif block.language == "console":
             for command, output in block.commands():
                 if command.startswith("curl "):
                     assert curl(app, command) == output, command
                     asked += 1
-    assert asked >= len(PYTHON)
+    assert asked >= apps
 
 
-@pytest.mark.parametrize("program", ["flask", "gunicorn"])
-def test_first_app_is_served(program, tmp_path):
-    """README's first app runs by its flask and gunicorn lines, and answers its first curl line."""
+@pytest.mark.parametrize("command", SERVERS)
+def test_first_app_is_served(command, tmp_path):
+    """README's first app runs by each documented server line, and answers its first curl line."""
     (tmp_path / "app.py").write_text(PYTHON[0], "utf-8")
-    [(command, _)] = commands(README, program)
     line, output = commands(README, "curl")[0]
     with served(command, tmp_path) as address:
         assert fetch(address, Request.of(line)).strip() == output
 
 
-def test_every_command_is_known():
-    """Every other command in README installs something, or is a nox session that exists."""
+def test_every_server_line_is_served():
+    """README shows how to run an app while developing, and the documents how in production."""
+    assert {command.split()[0] for command in SERVERS} == {"flask", "gunicorn"}
+
+
+@each_document
+def test_every_command_is_known(document):
+    """Every other command installs something, or is a nox session that exists."""
     sessions = {
         node.name
         for node in ast.parse((ROOT / "noxfile.py").read_text("utf-8")).body
         if isinstance(node, ast.FunctionDef)
     }
-    for command, _ in commands(README, "python"):
+    for command, _ in commands(document, "python"):
         for part in command.split(" && "):
             _, _, module, *arguments = part.split()
             assert module in {"pip", "nox"}
             assert arguments[0] == ("install" if module == "pip" else "-s")
             assert module == "pip" or set(arguments[1:]) <= sessions
-    known = {"python", "console", "json"}
-    assert {block.language for block in blocks(README)} == known
+    assert {block.language for block in blocks(document)} <= {"python", "console", "json"}
     programs = {
         command.split()[0]
-        for block in blocks(README)
+        for block in blocks(document)
         if block.language == "console"
         for command, _ in block.commands()
     }
-    assert programs == {"python", "flask", "curl", "gunicorn"}
+    assert programs <= {"python", "flask", "curl", "gunicorn"}
 
 
 def test_problem_document():
@@ -130,8 +145,8 @@ def test_metrics():
     assert ", ".join(outcomes) in table("metric")["modelserve_requests_total"]
 
 
-def test_links():
-    """What README links to in the project exists."""
-    links = re.findall(r"\]\((?!https?:)([^)]+)\)", README.read_text("utf-8"))
-    assert links
-    assert [link for link in links if not (ROOT / link).exists()] == []
+@each_document
+def test_links(document):
+    """What the documents link to in the project exists."""
+    links = re.findall(r"\]\((?!https?:)([^)]+)\)", document.read_text("utf-8"))
+    assert [link for link in links if not (document.parent / link).exists()] == []

@@ -1,0 +1,223 @@
+"""Stress: a crowd, poison, time-outs and deaths at once; every answer is its request's own.
+
+``MODELSERVE_STRESS=100000`` says how many requests to send, instead of a few thousand.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import itertools
+import os
+import random
+import sys
+import threading
+import time
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import psutil
+import pytest
+from flask import Flask
+
+from flask_modelserve import Batch, InvalidRequest, ModelServe, batching, threads
+from flask_modelserve.threads import Handover
+
+from .crowds import PATIENCE, until
+from .test_metrics import samples
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+REQUESTS = int(os.environ.get("MODELSERVE_STRESS", "4000"))
+CROWD = 64
+# Each its own batch and time; what is called most may wait for long.
+ENDPOINTS = [
+    {"batch": Batch(32, max_wait=0.002)},
+    {"batch": Batch(8, max_wait=0), "timeout": 0.05},
+    {"batch": Batch(16, max_wait=0.005), "timeout": 0.02, "max_queue": 10},
+    {"batch": 1, "max_queue": 4},
+    {"timeout": 0.02, "max_concurrency": 4},
+    {"max_concurrency": 3, "max_queue": 5},
+]
+POISON = 0.01
+DEATHS = max(200, REQUESTS // 20)
+
+
+def work() -> None:
+    """Take some time, and now and then more than anyone has."""
+    time.sleep(random.choice((0, 0, 0.0005, 0.002, 0.002, 0.03)))
+
+
+def columns(number: Any, text: Any, poison: Any) -> Any:
+    work()
+    if any(poison):
+        raise InvalidRequest("poison")
+    return [{"number": n, "length": len(t)} for n, t in zip(number, text, strict=True)]
+
+
+def row(number: int, text: str, poison: bool) -> Any:
+    return columns([number], [text], [poison])[0]
+
+
+def make_app() -> Flask:
+    app = Flask(__name__)
+    serve = ModelServe(app)
+    for path, options in enumerate(ENDPOINTS):
+        # A batched function serves one rule: each has its own.
+        function: Callable[..., Any] = columns if "batch" in options else row
+        copy = type(function)(function.__code__, function.__globals__)  # type: ignore[attr-defined]
+        serve.endpoint(f"/{path}", endpoint=f"model{path}", **options)(copy)  # type: ignore[arg-type]
+    return app
+
+
+class Crowd:
+    """Threads that send requests, and check each answer."""
+
+    def __init__(self, app: Flask, requests: int) -> None:
+        self._app = app
+        self._numbers = iter(range(requests))
+        self._lock = threading.Lock()
+        self.statuses: Counter[int] = Counter()
+        self.wrong: list[Any] = []
+
+    def run(self) -> None:
+        crowd = [threading.Thread(target=self._send) for _ in range(CROWD)]
+        for each in crowd:
+            each.start()
+        for each in crowd:
+            each.join()
+
+    def _send(self) -> None:
+        client = self._app.test_client()
+        while (number := self._next()) is not None:
+            body = {
+                "number": number,
+                "text": "x" * random.randrange(2000),
+                "poison": random.random() < POISON,
+            }
+            response = client.post(f"/{random.randrange(len(ENDPOINTS))}", json=body)
+            with self._lock:
+                self.statuses[response.status_code] += 1
+                if not self._is_right(body, response):
+                    self.wrong.append((body["number"], response.status_code, response.text))
+
+    def _next(self) -> int | None:
+        with self._lock:
+            return next(self._numbers, None)
+
+    @staticmethod
+    def _is_right(body: dict[str, Any], response: Any) -> bool:
+        if response.status_code == 200:
+            answer = {"number": body["number"], "length": len(body["text"])}
+            return not body["poison"] and bool(response.json == answer)
+        if response.status_code == 400:
+            return bool(body["poison"])
+        return response.status_code in {500, 503, 504}
+
+
+class Killer(threading.Thread):
+    """Kills the threads that call batched functions, each once, wherever it is by then."""
+
+    def __init__(self, most: float) -> None:
+        super().__init__()
+        self._most = most
+        self._ends = threading.Event()
+        self.killed: set[threading.Thread] = set()
+
+    def run(self) -> None:
+        while not self._ends.wait(random.uniform(0, self._most)):
+            runners = {each for each in threading.enumerate() if each.name == "modelserve-batch"}
+            for runner in sorted(runners - self.killed, key=lambda each: each.ident or 0)[:1]:
+                ctypes.pythonapi.PyThreadState_SetAsyncExc(
+                    ctypes.c_ulong(runner.ident or 0), ctypes.py_object(SystemExit)
+                )
+                self.killed.add(runner)
+
+    def end(self) -> None:
+        self._ends.set()
+        self.join()
+
+
+@pytest.fixture
+def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have nothing keep, or report, the frames of threads that are killed in Python's own code."""
+    monkeypatch.setattr(sys, "unraisablehook", lambda _: None)
+    monkeypatch.setattr(threading, "excepthook", lambda _: None)
+
+
+@pytest.mark.usefixtures("quiet")
+def test_stress(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each request of a crowd gets one answer, its own, and nothing is left when all is done."""
+    monkeypatch.setattr(batching, "REST", 0.2)
+    monkeypatch.setattr(threads, "REST", 0.2)
+    app = make_app()
+    app.logger.disabled = True  # the tracebacks of those killed
+    before = set(threading.enumerate())
+    process = psutil.Process()
+    Crowd(app, REQUESTS // 4).run()  # memory is what it is once all code has run
+    gc.collect()
+    resident = process.memory_info().rss
+
+    killer = Killer(0.1)
+    killer.start()
+    crowd = Crowd(app, REQUESTS)
+    begun = time.perf_counter()
+    crowd.run()
+    seconds = time.perf_counter() - begun
+    killer.end()
+
+    assert crowd.wrong == []
+    assert crowd.statuses.total() == REQUESTS
+    assert crowd.statuses[200] > REQUESTS / 2
+    assert killer.killed
+    outcomes = samples(app.test_client(), "modelserve_requests_total")
+    assert sum(outcomes.values()) == REQUESTS + REQUESTS // 4
+    until(lambda: not any(samples(app.test_client(), "modelserve_in_flight").values()))
+
+    until(lambda: set(threading.enumerate()) <= before)
+    gc.collect()
+    assert [each for each in gc.get_objects() if isinstance(each, Handover)] == []
+    grown = (process.memory_info().rss - resident) / 1e6
+    assert grown < 30
+    with capsys.disabled():
+        if "MODELSERVE_STRESS" in os.environ:
+            print(
+                f"\n{REQUESTS} requests, {seconds:.0f} s, {len(killer.killed)} kills,"
+                f" {dict(crowd.statuses)}, memory {grown:+.1f} MB"
+            )
+
+
+@pytest.mark.usefixtures("quiet")
+def test_runner_killed_anywhere(app: Flask, serve: ModelServe) -> None:
+    """However often the runner is killed, at whatever line, requests go on to be answered."""
+    app.logger.disabled = True
+    statuses: Counter[int] = Counter()
+    numbers = itertools.count()
+    ends = threading.Event()
+
+    @serve.endpoint("/", batch=Batch(4, max_wait=0))
+    def model(number: Any) -> Any:
+        return [2 * each for each in number]
+
+    def ask() -> None:
+        client = app.test_client()
+        while not ends.is_set():
+            number = next(numbers)
+            response = client.post("/", json={"number": number})
+            assert response.status_code == 500 or response.json == 2 * number
+            statuses[response.status_code] += 1
+
+    askers = [threading.Thread(target=ask) for _ in range(8)]
+    killer = Killer(0.002)
+    for each in (*askers, killer):
+        each.start()
+    until(lambda: len(killer.killed) >= DEATHS)
+    killer.end()
+    ends.set()
+    for asker in askers:
+        asker.join(PATIENCE)
+        assert not asker.is_alive()
+    assert set(statuses) <= {200, 500}
+    assert statuses[200]
+    assert app.test_client().post("/", json={"number": 1}).json == 2
