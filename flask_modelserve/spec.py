@@ -115,9 +115,7 @@ class EndpointSpec:
         Raises:
             TypeError: For a schema that is not one, or that does not fit the function.
         """
-        parameters = Parameters.of(
-            self.function, self.schema, in_columns=self.batch is not None
-        )
+        parameters = Parameters.of(self.function, self.schema, in_columns=self.batch is not None)
         schema = compile_request(
             self.schema,
             parameters,

@@ -111,7 +111,7 @@ class _Worker:
         try:
             self._idle.remove(self)
         except ValueError:  # somebody has chosen it in this very moment
-            return self._given.acquire()
+            return bool(self._given.acquire())
         return False
 
 

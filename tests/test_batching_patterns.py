@@ -61,8 +61,8 @@ class Arrivals(RuleBasedStateMachine):
         self.app = Flask(__name__)
         self.model = Turnstile()
         batch = Batch(SIZE, max_wait=0)
-        endpoint = ModelServe(self.app).endpoint("/", endpoint="model", batch=batch, max_queue=QUEUE)
-        endpoint(self.model)
+        serve = ModelServe(self.app)
+        serve.endpoint("/", endpoint="model", batch=batch, max_queue=QUEUE)(self.model)
         self.numbers = itertools.count()
         self.requests: dict[int, tuple[str, Request]] = {}
         self.running: list[int] = []
@@ -100,9 +100,7 @@ class Arrivals(RuleBasedStateMachine):
     def _call(self) -> None:
         """Have the oldest that wait called, as many as a batch takes."""
         if not self.running and self.waiting:
-            self.running = [
-                self.waiting.popleft() for _ in range(min(SIZE, len(self.waiting)))
-            ]
+            self.running = [self.waiting.popleft() for _ in range(min(SIZE, len(self.waiting)))]
             self.called.append(list(self.running))
             self.model.await_call(len(self.called))
 

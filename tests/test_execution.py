@@ -86,10 +86,8 @@ def test_first_come_first_served(app: Flask, serve: ModelServe, gate: Gate, limi
 
 @pytest.mark.parametrize("limit", LIMITS, ids=str)
 @pytest.mark.parametrize("max_queue", [0, 2])
-def test_full_queue(
-    app: Flask, serve: ModelServe, gate: Gate, max_queue: int, limit: Any
-) -> None:
-    """Over max_queue requests are refused at once: 503, with a Retry-After; the others are served."""
+def test_full_queue(app: Flask, serve: ModelServe, gate: Gate, max_queue: int, limit: Any) -> None:
+    """Over max_queue requests are refused at once, 503 with a Retry-After; others are served."""
 
     @serve.endpoint("/", max_concurrency=2, max_queue=max_queue, **limit)
     def model(number: int) -> int:
@@ -113,7 +111,7 @@ def test_full_queue(
     ("seconds", "retry_after"), [(0.001, 1), (4.5, 9), (1000, 60)], ids=["at least", "", "at most"]
 )
 @pytest.mark.parametrize("limit", LIMITS, ids=str)
-def test_retry_after_is_measured(
+def test_retry_after_is_measured(  # noqa: PLR0917 - fixtures and parameters
     app: Flask,
     serve: ModelServe,
     gate: Gate,
@@ -213,8 +211,7 @@ def test_places_survive_time_outs(app: Flask, serve: ModelServe) -> None:
         assert codes <= {200, 504}
     until(lambda: in_flight(app) == 0)
     (admission,) = (
-        each
-        for each in (app.extensions["modelserve"].endpoints["model"]._runner._admission,)
+        each for each in (app.extensions["modelserve"].endpoints["model"]._runner._admission,)
     )
     assert admission._free == 2
 
@@ -251,9 +248,7 @@ def test_threads_end_when_idle(
         assert len(set(used)) == count
 
 
-def test_no_more_threads(
-    app: Flask, serve: ModelServe, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_no_more_threads(app: Flask, serve: ModelServe, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the system has no thread left the request is 500, and its place is free again."""
 
     @serve.endpoint("/", timeout=PATIENCE, max_concurrency=1, max_queue=0)
@@ -494,9 +489,7 @@ def test_head_start_counts(client: FlaskClient, serve: ModelServe) -> None:
     ],
     ids=str,
 )
-def test_wrong_options(
-    serve: ModelServe, options: Any, error: type[Exception], says: str
-) -> None:
+def test_wrong_options(serve: ModelServe, options: Any, error: type[Exception], says: str) -> None:
     """Options that are wrong, or mean nothing together, are refused with what to write instead."""
     with pytest.raises(error, match=re.escape(says)):
 

@@ -57,8 +57,8 @@ def test_one_call(app: Flask, serve: ModelServe, gate: Gate) -> None:
     assert {response.headers["Cache-Status"] for response in responses[1:]} == {
         "modelserve; fwd=uri-miss; collapsed"
     }
-    assert Request(app, {"number": 1}).response().headers["Cache-Status"].startswith(
-        "modelserve; hit"
+    assert (
+        Request(app, {"number": 1}).response().headers["Cache-Status"].startswith("modelserve; hit")
     )
 
 

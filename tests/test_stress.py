@@ -82,7 +82,7 @@ class Crowd:
         self.wrong: list[Any] = []
 
     def run(self) -> None:
-        crowd = [threading.Thread(target=self._send) for _ in range(CROWD)]
+        crowd = [threading.Thread(target=self._send, daemon=True) for _ in range(CROWD)]
         for each in crowd:
             each.start()
         for each in crowd:
@@ -117,22 +117,29 @@ class Crowd:
 
 
 class Killer(threading.Thread):
-    """Kills the threads that call batched functions, each once, wherever it is by then."""
+    """Kills the threads that call batched functions, wherever they are by then."""
 
     def __init__(self, most: float) -> None:
-        super().__init__()
+        super().__init__(daemon=True)
         self._most = most
         self._ends = threading.Event()
-        self.killed: set[threading.Thread] = set()
+        self.kills = 0
 
     def run(self) -> None:
+        died: list[threading.Thread] = []
         while not self._ends.wait(random.uniform(0, self._most)):
-            runners = {each for each in threading.enumerate() if each.name == "modelserve-batch"}
-            for runner in sorted(runners - self.killed, key=lambda each: each.ident or 0)[:1]:
-                ctypes.pythonapi.PyThreadState_SetAsyncExc(
-                    ctypes.c_ulong(runner.ident or 0), ctypes.py_object(SystemExit)
-                )
-                self.killed.add(runner)
+            # Those that are dying may do so; one that swallows it, as in a destructor, dies later.
+            died = died[-5:]
+            for runner in threading.enumerate():
+                if runner.name == "modelserve-batch" and runner not in died:
+                    ctypes.pythonapi.PyThreadState_SetAsyncExc(
+                        ctypes.c_ulong(runner.ident or 0), ctypes.py_object(SystemExit)
+                    )
+                    died.append(runner)
+                    self.kills += 1
+                    break
+            else:
+                died = []
 
     def end(self) -> None:
         self._ends.set()
@@ -169,8 +176,8 @@ def test_stress(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[s
 
     assert crowd.wrong == []
     assert crowd.statuses.total() == REQUESTS
-    assert crowd.statuses[200] > REQUESTS / 2
-    assert killer.killed
+    assert {200, 400, 503, 504} <= set(crowd.statuses)
+    assert killer.kills
     outcomes = samples(app.test_client(), "modelserve_requests_total")
     assert sum(outcomes.values()) == REQUESTS + REQUESTS // 4
     until(lambda: not any(samples(app.test_client(), "modelserve_in_flight").values()))
@@ -182,8 +189,8 @@ def test_stress(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[s
     assert grown < 30
     with capsys.disabled():
         if "MODELSERVE_STRESS" in os.environ:
-            print(
-                f"\n{REQUESTS} requests, {seconds:.0f} s, {len(killer.killed)} kills,"
+            print(  # noqa: T201 - the figures, for whoever asked for the long run
+                f"\n{REQUESTS} requests, {seconds:.0f} s, {killer.kills} kills,"
                 f" {dict(crowd.statuses)}, memory {grown:+.1f} MB"
             )
 
@@ -208,11 +215,11 @@ def test_runner_killed_anywhere(app: Flask, serve: ModelServe) -> None:
             assert response.status_code == 500 or response.json == 2 * number
             statuses[response.status_code] += 1
 
-    askers = [threading.Thread(target=ask) for _ in range(8)]
+    askers = [threading.Thread(target=ask, daemon=True) for _ in range(8)]
     killer = Killer(0.002)
     for each in (*askers, killer):
         each.start()
-    until(lambda: len(killer.killed) >= DEATHS)
+    until(lambda: killer.kills >= DEATHS)
     killer.end()
     ends.set()
     for asker in askers:

@@ -37,7 +37,7 @@ class Forest:
         return [{"digit": row.argmax(), "probability": row.max()} for row in probabilities]
 
 
-@serve.endpoint("/digit", schema=Image, batch=Batch(max_size=32, max_wait=0.005))
+@serve.endpoint("/digit", schema=Image, batch=Batch(max_size=32, max_wait=0.02))
 class Digit(Forest):
     def __call__(self, pixels: list[list[float]]) -> list[dict[str, Any]]:
         return self.read(pixels)
