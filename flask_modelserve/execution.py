@@ -245,8 +245,7 @@ class Instance:
     def __init__(self, app: Flask, kind: type) -> None:
         self._app = app
         self._kind = kind
-        # What requests wait for each other with: runner_of knows whether on threads of the system.
-        self.lock: Callable[[], Any] = threading.Lock
+        self.is_on_native_threads = False
         self._start_afresh()
         after_fork(self._start_afresh)
 
@@ -259,9 +258,10 @@ class Instance:
         return call(**arguments)
 
     def _make(self) -> Callable[..., Any]:
-        # One that was made before gevent patches threads would stop all greenlets: it is made now,
-        # and setdefault has all first requests take the same.
-        with self._locks.setdefault(None, self.lock()):
+        # A lock that was made before gevent patches threads would stop all greenlets: it is made
+        # now, and setdefault has all first requests take the same.
+        lock = native_lock() if self.is_on_native_threads else threading.Lock()
+        with self._locks.setdefault(None, lock):
             if self._call is None:
                 self._call = self._app.ensure_sync(self._kind().__call__)
             return self._call
@@ -280,7 +280,7 @@ def runner_of(
 ) -> Runner:
     """Return what calls an endpoint's function, as its options say."""
     if isinstance(call, Instance) and (spec.batch is not None or spec.timeout is not None):
-        call.lock = native_lock
+        call.is_on_native_threads = True
     if spec.batch is not None:
         from .batching import Batcher
 

@@ -30,6 +30,10 @@ if TYPE_CHECKING:
     Convert = Callable[[Any, Any], Any]
     # A field's name, attribute, whether it is in a oneof and takes null, and its conversion.
     Reader = tuple[str, str, bool, bool, Convert | None]
+    # Puts the zeros that a JSON value sets into the same value as ProtoJSON.
+    Restore = Callable[[Any, Any], None]
+    # A field's JSON name, its zero as JSON where it has no presence, and what restores within it.
+    Writer = tuple[str, Any, Restore | None]
     Count = Callable[[Any], int]
 
 _UNDERSCORE = re.compile("_([a-z])")
@@ -93,6 +97,7 @@ class MessageShape:
 
     Attributes:
         readers: What ``read_fields`` needs of each field, under both its names.
+        writers: What ``restore_zeros`` needs of each field, under both its names.
         nested: What counts the keys within those fields that may hold objects.
         count: Counts the keys of all objects within a JSON value that the type accepts; raises
             ``Conflict`` where two keys mean the same field, or members of one oneof.
@@ -101,6 +106,7 @@ class MessageShape:
     description: DescMessage
     fields: dict[str, FieldShape] = field(default_factory=dict)
     readers: dict[str, Reader] = field(default_factory=dict)
+    writers: dict[str, Writer] = field(default_factory=dict)
     nested: dict[str, Count] = field(default_factory=dict)
     may_conflict: bool = False
     required: frozenset[str] = frozenset()
@@ -112,6 +118,7 @@ class MessageShape:
     def finish(self) -> None:
         """Take the shortest way to count, once all fields are known."""
         self.readers.update((key, shape.reader) for key, shape in self.fields.items())
+        self.writers.update((key, _writer(shape)) for key, shape in self.fields.items())
         if not (self.nested or self.may_conflict):
             self.count = len
 
@@ -388,29 +395,41 @@ def restore_zeros(shape: MessageShape, value: dict[str, Any], rendered: dict[str
         value: A JSON object as it was sent or returned.
         rendered: The same message as ProtoJSON, changed in place.
     """
+    writers = shape.writers
     for key, item in value.items():
-        compiled = shape.fields.get(key)
-        if compiled is None or item is None:
+        writer = writers.get(key)
+        if writer is None or item is None:
             continue
-        name = compiled.description.json_name
+        name, zero, restore = writer
         if name not in rendered:
-            if not compiled.in_oneof:
-                rendered[name] = _zero(compiled.description)
-        elif compiled.message is not None and not compiled.message.is_special:
-            _restore_nested(compiled, item, rendered[name])
+            if zero is not None:
+                rendered[name] = zero
+        elif restore is not None:
+            restore(item, rendered[name])
 
 
-def _restore_nested(compiled: FieldShape, item: Any, rendered: Any) -> None:
-    assert compiled.message is not None
-    pairs: Any
-    if isinstance(compiled.description.value, DescFieldValueList):
-        pairs = zip(item, rendered, strict=False)
-    elif isinstance(compiled.description.value, DescFieldValueMap):
-        pairs = zip(item.values(), rendered.values(), strict=False)
-    else:
-        pairs = ((item, rendered),)
-    for one, other in pairs:
-        restore_zeros(compiled.message, one, other)
+def _writer(compiled: FieldShape) -> Writer:
+    """Return what ``restore_zeros`` needs of a field."""
+    value = compiled.description.value
+    restore: Restore | None = None
+    if compiled.message is not None and not compiled.message.is_special:
+        restore = partial(restore_zeros, compiled.message)
+        if isinstance(value, DescFieldValueList):
+            restore = partial(_restore_list, restore)
+        elif isinstance(value, DescFieldValueMap):
+            restore = partial(_restore_map, restore)
+    zero = None if compiled.in_oneof else _zero(compiled.description)
+    return compiled.description.json_name, zero, restore
+
+
+def _restore_list(restore: Restore, value: list[Any], rendered: list[Any]) -> None:
+    for one, other in zip(value, rendered, strict=False):
+        restore(one, other)
+
+
+def _restore_map(restore: Restore, value: dict[str, Any], rendered: dict[str, Any]) -> None:
+    for one, other in zip(value.values(), rendered.values(), strict=False):
+        restore(one, other)
 
 
 def _zero(description: DescField) -> Any:
