@@ -48,6 +48,7 @@ class Streamer:
         pieces = self._pieces(generator, first, media_type, begun)
         next(pieces)  # it has begun: closed before its first item, it still cleans up
         response = Response(stream_with_context(pieces), content_type=media_type)
+        response.call_on_close(pieces.close)  # flask does not, where nothing of it was sent
         # Caches and proxies on the way would hold items back.
         unbuffered = (("Cache-Control", "no-store"), ("X-Accel-Buffering", "no"))
         response.headers.extend((*unbuffered, *headers))
@@ -59,7 +60,7 @@ class Streamer:
 
     def _pieces(
         self, generator: Generator[Any], first: Any, media_type: str, begun: float
-    ) -> Iterator[bytes]:
+    ) -> Generator[bytes]:
         frame = _event if media_type == EVENTS else _line
         outcome = "ok"
         try:
