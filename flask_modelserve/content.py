@@ -166,7 +166,8 @@ def refuse_depth(body: bytes, value: Any) -> None:
     Raises:
         InvalidRequest: 400, over some 250 levels.
     """
-    if body.count(b"[") + body.count(b"{") < _MAX_DEPTH:
+    # Each level has a bracket at either end.
+    if len(body) < 2 * _MAX_DEPTH or body.count(b"[") + body.count(b"{") < _MAX_DEPTH:
         return
     try:
         orjson.dumps(value)

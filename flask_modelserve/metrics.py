@@ -41,6 +41,8 @@ OUTCOMES = (
 )
 
 _RAISED = "modelserve.raised"
+# A scrape is no traffic, as for the exporter.
+_UNTRACKED = "modelserve_metrics"
 _METHODS = {"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"}
 
 
@@ -216,6 +218,8 @@ class RouteRecorder:
         self._exceptions.labels(request.method, 500).inc()
 
     def _look_up(self, method: str, endpoint: str | None, status: str) -> Any:
+        if endpoint == _UNTRACKED:
+            return self._timers.setdefault((method, endpoint, status), _Untimed())
         # A client may send any method: those that HTTP does not have share one series.
         known = method if method in _METHODS else "other"
         duration = self._duration.labels(known, endpoint, status)
@@ -224,6 +228,12 @@ class RouteRecorder:
             return Timer(duration, total)
         timer = self._tallies.timer(duration, total)
         return self._timers.setdefault((method, endpoint, status), timer)
+
+
+class _Untimed:
+    """Stands in for the timer of a route that is not recorded."""
+
+    def observe(self, seconds: float) -> None: ...
 
 
 class _NoHooks:

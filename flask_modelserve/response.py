@@ -9,8 +9,7 @@ from flask import Response
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from _typeshed.wsgi import WSGIEnvironment
-    from werkzeug.datastructures import Headers
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 _REWRITTEN = {"location", "content-location"}
 
@@ -29,25 +28,22 @@ class Answer(Response):
         self._must_close = True
         return super().call_on_close(func)
 
-    def get_wsgi_headers(self, environ: WSGIEnvironment) -> Headers:
+    def __call__(
+        self, environ: WSGIEnvironment, start_response: StartResponse
+    ) -> Iterable[bytes]:
         body = self._whole_body()
-        if body is None:
-            return super().get_wsgi_headers(environ)
-        headers = self.headers
+        if body is None or self._must_close or environ["REQUEST_METHOD"] == "HEAD":
+            return super().__call__(environ, start_response)
+        headers = self.headers.to_wsgi_list()
         has_length = False
         for name, _ in headers:
             lower = name.lower()
             if lower in _REWRITTEN:
-                return super().get_wsgi_headers(environ)
+                return super().__call__(environ, start_response)
             has_length = has_length or lower == "content-length"
         if not has_length:
-            headers["Content-Length"] = str(len(body))
-        return headers
-
-    def get_app_iter(self, environ: WSGIEnvironment) -> Iterable[bytes]:
-        body = self._whole_body()
-        if body is None or self._must_close or environ["REQUEST_METHOD"] == "HEAD":
-            return super().get_app_iter(environ)
+            headers.append(("Content-Length", str(len(body))))
+        start_response(self.status, headers)
         return (body,)
 
     def _whole_body(self) -> bytes | None:

@@ -251,3 +251,27 @@ def test_metrics_of_all_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert values["modelserve_predict_seconds_count", None] == 200.0
     assert values["flask_http_request_total", "POST"] == 200.0
     assert values["modelserve_in_flight", None] == 0.0
+
+
+def test_metrics_are_exact_beyond_what_is_kept_back(
+    client: FlaskClient, serve: ModelServe, app: Flask
+) -> None:
+    """However many requests come between two scrapes, from several threads, each counts once."""
+    app.add_url_rule("/page", "page", lambda: "page")
+    serve.endpoint("/")(constant)
+
+    def ask(_: int) -> None:
+        app.test_client().post("/", json={})
+        app.test_client().get("/page")
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(ask, range(1500)))
+    assert samples(client, "modelserve_requests_total")[("constant", "ok")] == 1500
+    assert samples(client, "modelserve_predict_seconds_count") == {("constant",): 1500.0}
+    assert samples(client, "modelserve_in_flight") == {("constant",): 0.0}
+    total = samples(client, "flask_http_request_total")
+    assert (total["POST", "200"], total["GET", "200"]) == (1500, 1500)
+
+
+def constant() -> int:
+    return 1
