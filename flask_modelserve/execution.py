@@ -15,7 +15,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any, Protocol
 
 from .errors import DeadlineExceeded, Overloaded
-from .threads import Handover, Threads, after_fork, native_lock
+from .threads import Handover, Threads, after_fork, native_lock, runs_greenlets
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -113,7 +113,7 @@ class Admission:
                 raise Overloaded(self._service.retry_after(ahead))
             turn = Handover()
             self._waiting.append(turn)
-        if turn.wait(-1 if timeout is None else _left(timeout, arrived)):
+        if turn.wait(_left(timeout, arrived)):
             return
         with self._lock:
             try:
@@ -138,7 +138,11 @@ class Admission:
 
 
 class Admitted:
-    """Calls the function on the thread of the request, once a place is free."""
+    """Calls the function on the thread of the request, once a place is free.
+
+    Not where that is a greenlet: all of them share one thread, so that calls would run one after
+    the other, whatever the number of places, and stop all else meanwhile.
+    """
 
     def __init__(
         self, call: Callable[..., Any], metrics: EndpointMetrics, admission: Admission
@@ -146,8 +150,11 @@ class Admitted:
         self._call = call
         self._metrics = metrics
         self._admission = admission
+        self._apart = Apart(call, metrics, admission, None)
 
     def run(self, arguments: Arguments, arrived: float) -> Any:
+        if runs_greenlets():
+            return self._apart.run(arguments, arrived)
         self._admission.enter(None, arrived)
         begun = perf_counter()
         self._metrics.queue.observe(begun - arrived)
@@ -159,7 +166,7 @@ class Admitted:
             self._metrics.predict.observe(seconds)
 
 
-class Timed:
+class Apart:
     """Calls the function on a thread of its own, which the request leaves behind when it hangs.
 
     A call that hangs keeps its place: a model that hangs for all costs ``max_concurrency`` threads,
@@ -171,7 +178,7 @@ class Timed:
         call: Callable[..., Any],
         metrics: EndpointMetrics,
         admission: Admission,
-        timeout: float,
+        timeout: float | None,
     ) -> None:
         self._call = call
         self._metrics = metrics
@@ -191,6 +198,7 @@ class Timed:
             self._admission.leave()
             raise
         if not job.wait(_left(self._timeout, arrived)) and job.abandon():
+            assert self._timeout is not None
             raise DeadlineExceeded(self._timeout, started=True)
         return job.result()
 
@@ -267,8 +275,9 @@ class Instance:
             return self._call
 
 
-def _left(timeout: float, arrived: float) -> float:
-    return max(0.0, arrived + timeout - perf_counter())
+def _left(timeout: float | None, arrived: float) -> float:
+    """Return the seconds that a request may still take; -1 stands for any time."""
+    return -1 if timeout is None else max(0.0, arrived + timeout - perf_counter())
 
 
 def runner_of(
@@ -279,8 +288,11 @@ def runner_of(
     metrics: EndpointMetrics,
 ) -> Runner:
     """Return what calls an endpoint's function, as its options say."""
-    if isinstance(call, Instance) and (spec.batch is not None or spec.timeout is not None):
-        call.is_on_native_threads = True
+    is_inline = not (spec.batch or spec.timeout or spec.max_concurrency)
+    if isinstance(call, Instance):
+        call.is_on_native_threads = not is_inline
+    if is_inline:
+        return Inline(call, metrics)
     if spec.batch is not None:
         from .batching import Batcher
 
@@ -294,13 +306,11 @@ def runner_of(
             timeout=spec.timeout,
             defaults={name: parameters.defaults.get(name) for name in parameters.names},
         )
-    if spec.max_concurrency is None and spec.timeout is None:
-        return Inline(call, metrics)
     places = spec.max_concurrency or _CONCURRENCY
     admission = Admission(places, _QUEUE if spec.max_queue is None else spec.max_queue)
     if spec.timeout is None:
         return Admitted(call, metrics, admission)
-    return Timed(call, metrics, admission, spec.timeout)
+    return Apart(call, metrics, admission, spec.timeout)
 
 
 def caller_of(app: Flask, handler: Any) -> Callable[..., Any]:

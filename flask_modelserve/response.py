@@ -28,9 +28,7 @@ class Answer(Response):
         self._must_close = True
         return super().call_on_close(func)
 
-    def __call__(
-        self, environ: WSGIEnvironment, start_response: StartResponse
-    ) -> Iterable[bytes]:
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         body = self._whole_body()
         if body is None or self._must_close or environ["REQUEST_METHOD"] == "HEAD":
             return super().__call__(environ, start_response)

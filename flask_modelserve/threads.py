@@ -154,6 +154,11 @@ def teller() -> Callable[..., object]:
     return tell
 
 
+def runs_greenlets() -> bool:
+    """Tell whether gevent has made greenlets of threads."""
+    return _gevent() is not None
+
+
 def _call(function: Callable[..., object], *args: object) -> None:
     function(*args)
 

@@ -71,3 +71,9 @@ def refuse(number: list[int]) -> list[int]:
 @serve.endpoint("/late", timeout=10)
 def late() -> None:
     raise ValueError("of a call with a time-out")
+
+
+@serve.endpoint("/admitted", max_concurrency=2)
+def admitted(number: int) -> int:
+    hang("admitted")
+    return number

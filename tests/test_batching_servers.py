@@ -131,19 +131,18 @@ def test_crowd(server: Server) -> None:
 @on(*CONCURRENT)
 def test_other_routes_answer(server: Server) -> None:
     """While models block their threads, health checks and other endpoints answer."""
-    with crowd(2) as clients:
-        hung = [
-            clients.submit(ask, server, "/block", 1),
-            clients.submit(ask, server, "/timed", 1),
-        ]
-        server.await_call("block")
-        server.await_call("timed")
+    names = ("block", "timed", "admitted")
+    with crowd(3) as clients:
+        hung = [clients.submit(ask, server, f"/{name}", 1) for name in names]
+        for name in names:
+            server.await_call(name)
         assert server.get("/__ping").status_code == 200
         assert server.post("/double", number=2).json()["double"] == 4
         assert "modelserve_in_flight" in server.get("/__metrics").text
         assert not hung[0].done()
         server.open()
         assert hung[0].result().json() == 1
+        assert hung[2].result().json() == 1
 
 
 @on(SYNC, *CONCURRENT)

@@ -6,8 +6,8 @@ from typing import Annotated, Any
 
 from flask import Flask
 from pydantic import BaseModel, Field
-from sklearn.datasets import load_digits  # type: ignore[import-untyped]  # it ships no types
-from sklearn.ensemble import RandomForestClassifier  # type: ignore[import-untyped]
+from sklearn.datasets import load_digits
+from sklearn.ensemble import RandomForestClassifier
 
 from flask_modelserve import Batch, ModelServe
 

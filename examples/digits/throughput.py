@@ -15,7 +15,7 @@ from pathlib import Path
 from statistics import median, quantiles
 
 from digits import LEARNED
-from sklearn.datasets import load_digits  # type: ignore[import-untyped]  # it ships no types
+from sklearn.datasets import load_digits
 
 HOST = "127.0.0.1"
 PATHS = {"/digit": "in batches", "/alone": "one by one"}
