@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from .errors import BadResponse, DeadlineExceeded, Overloaded
 from .execution import ServiceTime
-from .threads import REST, Handover, after_fork, native_lock, start_thread
+from .threads import REST, Handover, after_fork, native_lock, start_thread, wake
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -342,14 +342,14 @@ def _distribute(items: list[_Item], answers: Any) -> None:
     try:
         rows = _rows(answers, len(items))
     except Exception as error:  # an array type may raise anything
-        for item in items:
-            item.settle(error=BadResponse(str(error)))
-        return
-    for item, row in zip(items, rows, strict=True):
-        if isinstance(row, Exception):
-            item.settle(error=row)
-        else:
-            item.settle(row)
+        rows = [BadResponse(str(error)) for _ in items]
+    wake(
+        [
+            item
+            for item, row in zip(items, rows, strict=True)
+            if (item.keep(error=row) if isinstance(row, Exception) else item.keep(row))
+        ]
+    )
 
 
 def _rows(answers: Any, count: int) -> Sequence[Any]:

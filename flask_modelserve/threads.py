@@ -15,7 +15,7 @@ import weakref
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 # Seconds that an idle thread waits for work before it ends.
 REST = 60.0
@@ -36,10 +36,16 @@ class Handover:
 
     def settle(self, answer: Any = None, error: BaseException | None = None) -> None:
         """Hand over the answer or the error, once; from any thread."""
-        if not self.is_settled:
-            self._answer, self._error = answer, error
-            self.is_settled = True  # only now: a thread may die between any two lines
+        if self.keep(answer, error):
             self.tell(self._done.release)
+
+    def keep(self, answer: Any = None, error: BaseException | None = None) -> bool:
+        """Take the answer or the error, once, and tell whether ``wake`` is still to be called."""
+        if self.is_settled:
+            return False
+        self._answer, self._error = answer, error
+        self.is_settled = True  # only now: a thread may die between any two lines
+        return True
 
     def wait(self, seconds: float) -> bool:
         """Wait for the answer, and tell whether it is there; a negative time is no limit."""
@@ -53,6 +59,17 @@ class Handover:
             raise self._error
         finally:
             self._error = None  # its traceback leads here: a cycle that only the collector frees
+
+
+def wake(handovers: Sequence[Handover]) -> None:
+    """Wake the requests of several handovers that have just been kept, each loop of theirs once."""
+    for tell in {handover.tell for handover in handovers}:
+        tell(_release, [each._done for each in handovers if each.tell == tell])  # noqa: SLF001
+
+
+def _release(locks: list[Any]) -> None:
+    for lock in locks:
+        lock.release()
 
 
 class Threads:
