@@ -19,17 +19,17 @@ PARTS = ("inprocess", "served", "edges", "workers", "batches")
 
 QUICK: dict[str, dict[str, Any]] = {
     "inprocess": {"processes": 2, "rounds": 10, "seconds": 0.01},
-    "served": {"schedule": Schedule(rounds=1, turns=4, connections=(16,))},
+    "served": {"schedule": Schedule(rounds=1, turns={16: 4})},
     "edges": {"rounds": 3},
-    "workers": {"schedule": Schedule(rounds=1, turns=1, connections=(16,))},
-    "batches": {"schedule": Schedule(rounds=1, turns=2, connections=(64,))},
+    "workers": {"schedule": Schedule(rounds=1, turns={16: 1})},
+    "batches": {"schedule": Schedule(rounds=1, turns={64: 2})},
 }
 FULL: dict[str, dict[str, Any]] = {
     "inprocess": {"processes": 7, "rounds": 40, "seconds": 0.01},
-    "served": {"schedule": Schedule(rounds=2, turns=4, connections=(1, 16, 64))},
+    "served": {"schedule": Schedule(rounds=2, turns={1: 3, 16: 10, 64: 3})},
     "edges": {"rounds": 10},
-    "workers": {"schedule": Schedule(rounds=1, turns=4, connections=(16,))},
-    "batches": {"schedule": Schedule(rounds=1, turns=10, connections=(64,))},
+    "workers": {"schedule": Schedule(rounds=1, turns={16: 4})},
+    "batches": {"schedule": Schedule(rounds=1, turns={64: 10})},
 }
 QUICK_WORKER_CLASSES = ("gevent", "gthread, 1 thread")
 

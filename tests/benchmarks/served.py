@@ -60,11 +60,10 @@ class Folders:
 
 
 class Schedule(NamedTuple):
-    """How often all servers are started, and loaded each time at each number of connections."""
+    """How often all servers are started, and how often loaded then, by number of connections."""
 
     rounds: int
-    turns: int
-    connections: tuple[int, ...]
+    turns: dict[int, int]
 
 
 def gunicorn(name: str, app: str, options: Sequence[str], path: str = "/") -> Server:
@@ -182,17 +181,15 @@ def measure(
     """
     body = folders.output / "body.json"
     body.write_bytes(question.body)
-    seen: Served = {
-        server.name: {count: [] for count in schedule.connections} for server in servers
-    }
+    seen: Served = {server.name: {count: [] for count in schedule.turns} for server in servers}
     for _ in range(schedule.rounds):
         with ExitStack() as stack:
             started = [
                 (server, *stack.enter_context(serving(server, folders, question)))
                 for server in servers
             ]
-            turns = product(schedule.connections, range(schedule.turns), started)
-            for count, _, (server, process, port) in turns:
+            turns = [count for count, times in schedule.turns.items() for _ in range(times)]
+            for count, (server, process, port) in product(turns, started):
                 url = f"http://{HOST}:{port}{server.path}"
                 seen[server.name][count].append(load(process, url, body, connections=count))
     return seen

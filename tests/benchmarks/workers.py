@@ -17,8 +17,7 @@ if TYPE_CHECKING:
     from .served import Folders, Schedule, Served
 
 WORKERS = WORKER_CLASSES | {
-    "gthread, 2 threads": ["-k", "gthread", "--threads", "2"],
-    "gthread, 8 threads": ["-k", "gthread", "--threads", "8"],
+    "gthread, 32 threads": ["-k", "gthread", "--threads", "32"],
 }
 APP = "tests.benchmarks.workers:app()"
 QUESTION = Question(b'{"x": 1}', {"y": 1})
