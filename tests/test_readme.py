@@ -53,8 +53,9 @@ def table(header: str) -> dict[str, str]:
 
 
 @each_document
-def test_curl_lines_show_what_comes_back(document):
+def test_curl_lines_show_what_comes_back(document, monkeypatch):
     """Each app in the documents runs, and answers its curl lines as shown."""
+    monkeypatch.syspath_prepend(ROOT / "examples" / "language")  # has the predecessor's messages
     app, apps, asked = None, 0, 0
     for block in blocks(document):
         if block.language == "python":
