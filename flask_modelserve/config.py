@@ -20,6 +20,7 @@ class Config:
     """
 
     ping_path: str | None = "/__ping"
+    ready_path: str | None = "/__ready"
     metrics_path: str | None = "/__metrics"
     cache_max_bytes: int = 1_000_000  # memcached takes 1 MiB, key and overhead included
     cache_retry_seconds: float = 5.0

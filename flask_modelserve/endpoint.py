@@ -6,6 +6,7 @@ body -> content.read -> schema.decode -> caching.lookup -> call
 
 from __future__ import annotations
 
+from copy import copy
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
@@ -25,8 +26,10 @@ from .content import (
     read_format,
 )
 from .errors import InvalidRequest
-from .execution import caller_of, runner_of
+from .example import Example
+from .execution import Inline, Instance, caller_of, runner_of
 from .failures import Failures, outcome_of
+from .parameters import innermost
 from .response import answer_class
 from .streaming import STREAM_TYPES, Streamer
 
@@ -34,6 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from flask import Flask, Request, Response
+    from werkzeug.routing import Rule
 
     from .caching import AnswerCache
     from .metrics import EndpointMetrics
@@ -71,8 +75,10 @@ class Endpoint:
         self._failures = Failures(app, spec.endpoint, self._response_class)
         self._accept = Accept(self._offers())
         self._headers = self._constant_headers()
-        call = caller_of(app, spec.handler)
-        self._runner = runner_of(spec, app, call, self._parameters, metrics)
+        self._metrics = metrics
+        self._call = caller_of(app, spec.handler)
+        self._runner = runner_of(spec, app, self._call, self._parameters, metrics)
+        self._example: Example | None = None
         self._streamer = Streamer(self._response, self._failures, metrics) if spec.streams else None
 
     def answer(self, **url: Any) -> Response:
@@ -88,6 +94,85 @@ class Endpoint:
             if outcome is not None:  # a stream counts when it ends
                 in_flight.finish(outcome)
         return response
+
+    def take_example(self, rule: Rule) -> None:
+        """Make a request of the declared example, as the app routes it, and check it.
+
+        Raises:
+            ValueError: For an example that the endpoint would refuse.
+        """
+        declared = self._spec.example
+        example = Example.of(self._spec, rule, dumps_of(self._app))
+        read = self._read_query if example.method == "GET" else self._request.read_json
+        try:
+            self._decode(read, example.raw, example.url)
+        except InvalidRequest as error:
+            faults = "; ".join(f"{e['field']} {e['message']}" for e in error.errors)
+            raise ValueError(
+                f"example={declared!r} is refused by the endpoint itself: "
+                f"{error.description} {faults}"
+            ) from None
+        self._example = example
+
+    @property
+    def needs_warm_up(self) -> bool:
+        """Whether there is a class to load, or an example to answer."""
+        return self._example is not None or isinstance(self._call, Instance)
+
+    def load(self) -> None:
+        """Make the instance of a class, unless that has been done; it may raise anything."""
+        if isinstance(self._call, Instance):
+            self._call.load()
+
+    def answer_example(self) -> None:
+        """Answer the example: uncached, uncounted, and without the app's hooks.
+
+        Raises:
+            Exception: What the function raises, or RuntimeError for an answer that is no success.
+        """
+        example = self._example
+        if example is None:
+            return
+        failure = None
+        with example.request_context(self._app):
+            try:
+                self._rehearse(_current_request(), example)
+            except Exception as error:  # the app's teardown functions have no part in it
+                failure = error
+        if failure is not None:
+            raise failure
+
+    def _rehearse(self, request: Request, example: Example) -> None:
+        if request.url_rule is not example.rule:
+            raise RuntimeError(f"{example.path} leads to {request.url_rule!r}")
+        url: dict[str, Any] = request.view_args or {}
+        for name in (None, *reversed(request.blueprints)):
+            for preprocess in self._app.url_value_preprocessors.get(name, ()):
+                preprocess(request.endpoint, url)
+        try:
+            self._succeed(request, url)
+        except Exception as refusal:
+            if not self._spec.is_decorated or self._spec.batch is not None:
+                raise
+            # A decorator may want to know who is asking: the function beneath it does not.
+            beneath = copy(self)
+            call = self._app.ensure_sync(innermost(self._spec.handler))
+            beneath._runner = Inline(call, self._metrics)  # noqa: SLF001 - its own class's
+            try:
+                beneath._succeed(request, url)  # noqa: SLF001
+            except Exception:
+                raise refusal from None
+
+    def _succeed(self, request: Request, url: dict[str, Any]) -> None:
+        arrived = perf_counter()
+        arguments, _ = self._decode(*self._take(request), url)
+        if self._streamer is not None:
+            self._streamer.try_first(self._runner.run(arguments, arrived))
+            return
+        response, _ = self._answer(arguments, JSON, arrived)
+        response.close()
+        if outcome_of(response.status_code) != "ok" or response.location is not None:
+            raise RuntimeError(f"the example is answered with {response.status}")
 
     def _respond(self, request: Request, url: dict[str, Any]) -> tuple[Response, str | None]:
         arrived = perf_counter()

@@ -99,8 +99,14 @@ class DeadlineExceeded(ModelServeError, GatewayTimeout):  # noqa: N818 - named l
         super().__init__(f"The endpoint's time of {timeout:g} s passed {where}.")
 
 
-def problem(error: HTTPException, response_class: type[Response]) -> Response:
-    """Render an error as ``application/problem+json``, keeping its own headers."""
+def problem(error: HTTPException, response_class: type[Response], **members: object) -> Response:
+    """Render an error as ``application/problem+json``, keeping its own headers.
+
+    Args:
+        error: The error.
+        response_class: The class of the response.
+        **members: What the document has on top (RFC 9457, extension members).
+    """
     document: dict[str, object] = {
         "type": "about:blank",
         "title": error.name,
@@ -110,6 +116,7 @@ def problem(error: HTTPException, response_class: type[Response]) -> Response:
         document["detail"] = str(error.description)
     if isinstance(error, InvalidRequest) and error.errors:
         document["errors"] = error.errors
+    document |= members
     headers = [(key, value) for key, value in error.get_headers() if key != "Content-Type"]
     # The standard library's json: it escapes lone surrogates that a user's text may hold.
     response = response_class(json.dumps(document) + "\n", error.code, headers)

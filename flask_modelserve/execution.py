@@ -15,7 +15,14 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any, Protocol
 
 from .errors import DeadlineExceeded, Overloaded
-from .threads import Handover, Threads, after_fork, native_lock, runs_greenlets
+from .threads import (
+    Handover,
+    Threads,
+    after_fork,
+    native_lock,
+    runs_greenlets,
+    start_thread,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -248,7 +255,7 @@ class _Job(Handover):
 
 
 class Instance:
-    """Calls an instance of a class, which the first request of the process makes."""
+    """Calls an instance of a class, made by the warm-up or the first request of the process."""
 
     def __init__(self, app: Flask, kind: type) -> None:
         self._app = app
@@ -264,6 +271,28 @@ class Instance:
     def __call__(self, **arguments: Any) -> Any:
         call = self._call or self._make()
         return call(**arguments)
+
+    def load(self) -> None:
+        """Make the instance now, on a thread of the kind that calls it."""
+        if self._call is not None:
+            return
+        if self.is_on_native_threads:
+            made = Handover()
+            start_thread(lambda: self._make_for(made), "modelserve-load")
+            made.wait(-1)
+            made.result()
+        else:
+            with self._app.app_context():
+                self._make()
+
+    def _make_for(self, made: Handover) -> None:
+        try:
+            with self._app.app_context():
+                self._make()
+        except BaseException as error:  # that of a model that ends its thread, too
+            made.settle(error=error)
+        else:
+            made.settle()
 
     def _make(self) -> Callable[..., Any]:
         # A lock that was made before gevent patches threads would stop all greenlets: it is made

@@ -10,9 +10,10 @@ from .caching import AnswerCache, Store
 from .config import Config
 from .content import JSON, PROTOBUF_TYPES
 from .endpoint import Endpoint
-from .health import add_ping
+from .health import add_ping, add_ready
 from .metrics import AppMetrics, EndpointMetrics
 from .spec import EndpointSpec
+from .warmup import WarmUp
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -36,9 +37,10 @@ class AppState:
 
     config: Config
     metrics: AppMetrics
+    warm_up: WarmUp
+    endpoints: dict[str, Endpoint]
     extensions: weakref.WeakSet[ModelServe] = field(default_factory=weakref.WeakSet)
     stores: dict[Cache | None, Store] = field(default_factory=dict)
-    endpoints: dict[str, Endpoint] = field(default_factory=dict)
 
 
 class ModelServe:
@@ -170,6 +172,8 @@ class ModelServe:
         (app if setup is None else setup).add_url_rule(
             spec.rule, endpoint=spec.endpoint, view_func=endpoint.answer, methods=spec.methods
         )
+        if spec.example is not None:
+            endpoint.take_example(next(app.url_map.iter_rules(name)))
         state.endpoints[name] = endpoint
 
     def _bind_cache(
@@ -206,8 +210,11 @@ def _set_up(app: Flask, exporter: PrometheusMetrics | None) -> AppState:
         _refuse_routed(app, path, ["GET"], f"write another path into app.config[{name!r}]")
     metrics = AppMetrics(app, exporter)
     metrics.add_route(app, config)
+    endpoints: dict[str, Endpoint] = {}
+    warm_up = WarmUp(app, endpoints)
     add_ping(app, config)
-    return AppState(config=config, metrics=metrics)
+    add_ready(app, config, warm_up)
+    return AppState(config, metrics, warm_up, endpoints)
 
 
 def _refuse_routed(app: Flask, rule: str, methods: Sequence[str], instead: str) -> None:

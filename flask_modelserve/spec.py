@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 from .batching import Batch
 from .content import dumps, loads
-from .errors import InvalidRequest
 from .parameters import Parameters, innermost
 from .schema import compile_request, compile_response, split_module
 
@@ -102,11 +101,9 @@ class EndpointSpec:
             _check_class(handler)
         spec = cls(rule=rule, handler=handler, **values)
         spec.compile_response(dumps)
-        request, parameters = spec.compile_request(loads)
+        _, parameters = spec.compile_request(loads)
         _check_limits(spec, parameters)
         _check_stream(spec)
-        if spec.example is not None:
-            _check_example(spec.example, request)
         return spec
 
     def compile_request(self, loads: Callable[[bytes], Any]) -> tuple[RequestSchema, Parameters]:
@@ -241,14 +238,4 @@ def _check_class(handler: type) -> None:
         raise TypeError(
             f"{handler.__name__} can't be made without arguments: decorate an instance, as in "
             f"serve.endpoint(rule)({handler.__name__}(...))"
-        ) from None
-
-
-def _check_example(example: Any, schema: RequestSchema) -> None:
-    try:
-        schema.read_json(dumps(example))
-    except InvalidRequest as error:
-        faults = "; ".join(f"{e['field']} {e['message']}" for e in error.errors)
-        raise ValueError(
-            f"example={example!r} is refused by the endpoint itself: {error.description} {faults}"
         ) from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
@@ -53,6 +54,11 @@ class Streamer:
         unbuffered = (("Cache-Control", "no-store"), ("X-Accel-Buffering", "no"))
         response.headers.extend((*unbuffered, *headers))
         return response
+
+    def try_first(self, generator: Generator[Any]) -> None:
+        """Make the first item alone: a stream may be endless."""
+        with closing(generator):
+            self._next(generator)
 
     def _next(self, generator: Iterator[Any]) -> Any:
         item = next(generator, _END)
