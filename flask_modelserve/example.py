@@ -28,7 +28,7 @@ class Example:
         rule: The endpoint's route in its app.
         method: The endpoint's first method with a body, else GET.
         url: The arguments of the URL: those members of the declared input that the rule names.
-        host: The host or subdomain that the rule asks for, mostly none.
+        subdomain: That of the route, mostly none.
         path: The path below the app's root.
         raw: The body as JSON, or the query string.
     """
@@ -36,7 +36,7 @@ class Example:
     rule: Rule
     method: str
     url: dict[str, Any]
-    host: str
+    subdomain: str
     path: str
     raw: bytes
 
@@ -54,7 +54,7 @@ class Example:
         if isinstance(value, dict):
             url = {name: given[name] for name in rule.arguments & value.keys()}
             value = {name: item for name, item in value.items() if name not in url}
-        host, path = _build(rule, url, spec.example)
+        subdomain, path = _build(rule, url, spec.example)
         method = next((each for each in spec.methods if each not in {"GET", "HEAD"}), "GET")
         if method != "GET":
             raw = dumps(value)
@@ -62,19 +62,20 @@ class Example:
             raw = urlencode(list(_pairs(value))).encode()
         else:
             raise ValueError(f"example={spec.example!r}: write a dict of the query's parameters")
-        return cls(rule, method, url, host, path, raw)
+        return cls(rule, method, url, subdomain, path, raw)
 
     def request_context(self, app: Flask) -> RequestContext:
         """Return the context of the request, which is nobody's."""
-        where: dict[str, Any] = {}
-        if self.host and app.url_map.host_matching:
-            where["base_url"] = f"http://{self.host}"
-        elif self.host:
-            where["subdomain"] = self.host
         if self.method == "GET":
-            return app.test_request_context(self.path, query_string=self.raw.decode(), **where)
+            return app.test_request_context(
+                self.path, subdomain=self.subdomain, query_string=self.raw.decode()
+            )
         return app.test_request_context(
-            self.path, method=self.method, data=self.raw, content_type="application/json", **where
+            self.path,
+            subdomain=self.subdomain,
+            method=self.method,
+            data=self.raw,
+            content_type="application/json",
         )
 
 
@@ -87,7 +88,7 @@ def _as_value(example: Any, dumps: Callable[[Any], bytes]) -> Any:
 
 
 def _build(rule: Rule, url: dict[str, Any], example: Any) -> tuple[str, str]:
-    """Return the host and the path that the arguments of a URL make."""
+    """Return the subdomain and the path that the arguments of a URL make."""
     missing = rule.arguments - url.keys() - (rule.defaults or {}).keys()
     if missing:
         raise ValueError(

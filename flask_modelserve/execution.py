@@ -279,7 +279,8 @@ class Instance:
         if self.is_on_native_threads:
             made = Handover()
             start_thread(lambda: self._make_for(made), "modelserve-load")
-            made.wait(-1)
+            while not made.wait(1.0):  # a greenlet that waits for ever, and alone, is an error
+                pass
             made.result()
         else:
             with self._app.app_context():

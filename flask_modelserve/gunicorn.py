@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import math
 import os
 import signal
@@ -33,6 +34,12 @@ def on_starting(server: Arbiter) -> None:
     server.handle_term = partial(_drain, server, server.handle_term, seconds)
 
 
+def pre_fork(_server: Arbiter, worker: Worker) -> None:
+    """Leave what was loaded before the fork to all workers in common."""
+    if worker.cfg.preload_app:
+        gc.freeze()  # or the first collection in each worker would write to all of it
+
+
 def post_worker_init(worker: Worker) -> None:
     """Warm up the worker's app before the worker takes requests."""
     with _beating(worker):
@@ -61,6 +68,7 @@ def _drain(server: Arbiter, stop: Callable[[], None], seconds: float) -> None:
     drain.begin()
     if not seconds:
         return stop()
+    assert server.log is not None
     server.log.info("Draining for %g s; another TERM stops at once", seconds)
     # An alarm rather than a thread: the arbiter goes on forking workers.
     signal.signal(signal.SIGALRM, lambda *_: server.signal(signal.SIGTERM, None))

@@ -89,7 +89,7 @@ class WarmUp:
         try:
             for name in self.missing():
                 if is_wanted():
-                    self._warm_up(name, self._endpoints[name])
+                    self._warm_up(name, self._endpoints[name], is_wanted)
         finally:
             self._end()
 
@@ -99,7 +99,7 @@ class WarmUp:
             self._pause = min(_LAST_PAUSE, 2 * self._pause)
         self._is_running = False
 
-    def _warm_up(self, name: str, endpoint: Endpoint) -> None:
+    def _warm_up(self, name: str, endpoint: Endpoint, is_wanted: Callable[[], bool]) -> None:
         begun = monotonic()
         state = FAILED
         try:
@@ -109,13 +109,15 @@ class WarmUp:
             endpoint.answer_example()
             state = READY
             self._app.logger.info("Endpoint %s is ready, in %.1f s", name, monotonic() - begun)
-        except Exception:
+        except (Exception, SystemExit) as error:  # a model may even end its thread
+            if isinstance(error, SystemExit) and not is_wanted():
+                raise  # but here it is the server that ends
             self._app.logger.exception(
                 "Endpoint %s failed to warm up; /__ready tries again in %.0f s or more",
                 name,
                 self._pause,
             )
-        finally:  # a model may even end its thread
+        finally:
             self._states[name] = state
 
 
