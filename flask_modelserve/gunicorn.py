@@ -6,16 +6,14 @@ import gc
 import math
 import os
 import signal
-from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
 from .drain import drain
-from .threads import native_lock, start_thread
 from .warmup import warm_ups
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from gunicorn.arbiter import Arbiter
     from gunicorn.workers.base import Worker
@@ -24,8 +22,6 @@ _DRAIN_SECONDS = "MODELSERVE_DRAIN_SECONDS"
 # As long as Kubernetes and most load balancers take to send requests elsewhere; half of what
 # `docker stop` waits before it kills. Ctrl-C is an INT, which stops at once.
 _DEFAULT_DRAIN = "5"
-# Seconds between two lines of the log about a worker that is still loading.
-_PATIENCE = 30
 
 
 def on_starting(server: Arbiter) -> None:
@@ -41,10 +37,12 @@ def pre_fork(_server: Arbiter, worker: Worker) -> None:
 
 
 def post_worker_init(worker: Worker) -> None:
-    """Warm up the worker's app before the worker takes requests."""
-    with _beating(worker):
-        for warm_up in warm_ups(worker.wsgi):
-            warm_up.run(lambda: bool(worker.alive))
+    """Warm up the worker's app before the worker takes requests.
+
+    It may take longer than gunicorn's ``timeout``, which begins when the worker does take them.
+    """
+    for warm_up in warm_ups(worker.wsgi):
+        warm_up.run(lambda: bool(worker.alive))
 
 
 def _drain_seconds() -> float:
@@ -74,24 +72,3 @@ def _drain(server: Arbiter, stop: Callable[[], None], seconds: float) -> None:
     signal.signal(signal.SIGALRM, lambda *_: server.signal(signal.SIGTERM, None))
     signal.setitimer(signal.ITIMER_REAL, seconds)
     return None
-
-
-@contextmanager
-def _beating(worker: Worker) -> Iterator[None]:
-    """Show the arbiter a sign of life each second: it ends a worker that is silent for long."""
-    is_over = native_lock()
-    is_over.acquire()
-
-    def beat() -> None:
-        seconds = 0
-        while not is_over.acquire(timeout=1):
-            worker.tmp.notify()
-            seconds += 1
-            if seconds % _PATIENCE == 0:
-                worker.log.warning("Worker %s has been warming up for %d s", worker.pid, seconds)
-
-    start_thread(beat, "modelserve-beat")
-    try:
-        yield
-    finally:
-        is_over.release()

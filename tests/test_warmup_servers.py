@@ -167,8 +167,8 @@ def test_never_ready_before_the_model_answers(options: str, tmp_path: Path) -> N
 def test_slow_loading(tmp_path: Path) -> None:
     """A worker may load for longer than gunicorn's time-out for workers that are silent."""
     store(tmp_path)
-    options = f"{HOOKS} -k sync --preload -w 2 --timeout 2"
-    with served(options, tmp_path, WARMUP_APP_SECONDS="2.5") as server:
+    options = f"{HOOKS} -k sync --preload -w 2 --timeout 1"
+    with served(options, tmp_path, WARMUP_APP_SECONDS="2") as server:
         until(lambda: server.poller.turns() == [None, 200])
         seen = server.poller.stop()
     assert all(each.had_answered for each in seen if each.status == 200)

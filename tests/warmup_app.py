@@ -28,19 +28,6 @@ def name_process(response: Response) -> Response:
     return response
 
 
-@serve.endpoint("/model", example={"number": 1})
-class Model:
-    def __init__(self) -> None:
-        note("loading")
-        time.sleep(SLOW)
-
-    def __call__(self, number: int) -> int:
-        if not (FOLDER / "store").exists():
-            raise ConnectionError("no store")
-        note("answered")
-        return number
-
-
 @serve.endpoint("/batch", example={"number": 1}, batch=Batch(4))
 def batch(number: list[int]) -> list[int]:
     note("batched")
@@ -61,3 +48,21 @@ class Timed:
 def slow(seconds: float) -> Any:
     time.sleep(seconds)
     return "answer"
+
+
+# The last: no other endpoint holds readiness up after it.
+@serve.endpoint("/model", example={"number": 1})
+class Model:
+    def __init__(self) -> None:
+        note("loading")
+        time.sleep(SLOW)
+        self.is_warm = False
+
+    def __call__(self, number: int) -> int:
+        if not (FOLDER / "store").exists():
+            raise ConnectionError("no store")
+        if not self.is_warm:
+            time.sleep(SLOW / 2)
+            self.is_warm = True
+        note("answered")
+        return number
