@@ -40,7 +40,13 @@ def served(command: str, folder: Path) -> Iterator[str]:
         subprocess.Popen(
             [sys.executable, "-m", program, *arguments],
             cwd=folder,
-            env=os.environ | {"PYTHONUNBUFFERED": "1", "HOME": home, "XDG_RUNTIME_DIR": home},
+            env=os.environ
+            | {
+                "HOME": home,
+                "MODELSERVE_DRAIN_SECONDS": "0",
+                "PYTHONUNBUFFERED": "1",
+                "XDG_RUNTIME_DIR": home,
+            },
             stderr=subprocess.STDOUT,
             stdout=subprocess.PIPE,
             text=True,
