@@ -41,8 +41,11 @@ def post_worker_init(worker: Worker) -> None:
 
     It may take longer than gunicorn's ``timeout``, which begins when the worker does take them.
     """
-    for warm_up in warm_ups(worker.wsgi):
+    served = warm_ups(worker.wsgi)
+    for warm_up in served:
         warm_up.run(lambda: bool(worker.alive))
+    if not any(warm_up.missing() for warm_up in served):
+        worker.log.info("Worker ready (pid: %s)", worker.pid)
 
 
 def _drain_seconds() -> float:

@@ -11,7 +11,7 @@ from weakref import WeakSet
 from .threads import after_fork
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from flask import Flask
 
@@ -100,7 +100,6 @@ class WarmUp:
         self._is_running = False
 
     def _warm_up(self, name: str, endpoint: Endpoint, is_wanted: Callable[[], bool]) -> None:
-        begun = monotonic()
         state = FAILED
         try:
             self._states[name] = LOADING
@@ -108,7 +107,6 @@ class WarmUp:
             self._states[name] = WARMING_UP
             endpoint.answer_example()
             state = READY
-            self._app.logger.info("Endpoint %s is ready, in %.1f s", name, monotonic() - begun)
         except (Exception, SystemExit) as error:  # a model may even end its thread
             if isinstance(error, SystemExit) and not is_wanted():
                 raise  # but here it is the server that ends
@@ -121,7 +119,7 @@ class WarmUp:
             self._states[name] = state
 
 
-def warm_ups(served: Any) -> Iterable[WarmUp]:
+def warm_ups(served: Any) -> Sequence[WarmUp]:
     """Return those of the app that a server serves; of all apps if it serves something around them.
 
     An app that is not served, such as a factory's first, would load its models for nobody.

@@ -16,6 +16,7 @@ from pydantic import BaseModel
 from flask_modelserve import Batch, InvalidRequest, ModelServe, warmup
 
 from .crowds import PATIENCE, Gate, answers, send, until
+from .protos.every_pb2 import Every
 from .test_metrics import samples
 
 if TYPE_CHECKING:
@@ -91,6 +92,14 @@ def kept(calls: Calls) -> Callable[..., Any]:
     return model
 
 
+def of_message(calls: Calls) -> Callable[..., Any]:
+    def model(an_int64: int, a_string: str) -> Any:
+        calls.append((an_int64, a_string))
+        return {"an_int64": an_int64}
+
+    return model
+
+
 class Message(BaseModel):
     number: int
     text: str = ""
@@ -113,6 +122,8 @@ KINDS = {
         plain,
         {"schema": Message, "example": Message(number=7, text="ä&")},
     ),
+    "protobuf": (of_message, {"schema": Every, "response_schema": Every}),
+    "protobuf by GET": (of_message, {"schema": Every, "methods": ["GET"]}),
     "stream": (endless, {}),
     "a response of its own": (kept, {}),
 }
@@ -122,7 +133,9 @@ KINDS = {
 def test_kinds(client: FlaskClient, serve: ModelServe, calls: Calls, kind: str) -> None:
     """An endpoint of any kind gets its example as a client would send it, once."""
     make, options = KINDS[kind]
-    serve.endpoint("/", **({"example": {"number": 7, "text": "ä&"}} | options))(make(calls))
+    names = ("an_int64", "a_string") if make is of_message else ("number", "text")
+    example = dict(zip(names, (7, "ä&"), strict=True))
+    serve.endpoint("/", **({"example": example} | options))(make(calls))
     assert not calls
     until(lambda: is_ready(client))
     assert calls == [(7, "ä&")] + ["closed"] * (kind == "stream")

@@ -173,6 +173,7 @@ def test_slow_loading(tmp_path: Path) -> None:
         seen = server.poller.stop()
     assert all(each.had_answered for each in seen if each.status == 200)
     assert "TIMEOUT" not in server.log()
+    assert server.log().count("Worker ready") == 2
 
 
 def test_failing_model(tmp_path: Path) -> None:
@@ -185,6 +186,7 @@ def test_failing_model(tmp_path: Path) -> None:
         assert server.post("/batch", number=1).json() == 1
         assert "Endpoint Model failed to warm up" in server.log()
         assert "ConnectionError: no store" in server.log()
+        assert "Worker ready" not in server.log()
         store(tmp_path)
         until(lambda: server.poller.turns() == [None, 503, 200])
         seen = server.poller.stop()
