@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import wraps
 from typing import TYPE_CHECKING, Any
@@ -452,8 +453,8 @@ def test_a_first_call_beyond_the_timeout(
     until(lambda: is_ready(client))
 
 
-def test_a_model_that_hangs(client: FlaskClient, serve: ModelServe) -> None:
-    """Probes go on being answered, and no second attempt joins the one that hangs."""
+def test_a_model_that_hangs(app: Flask, client: FlaskClient, serve: ModelServe) -> None:
+    """Probes, many at once, go on being answered, and no second attempt joins the hanging one."""
     gate, made = Gate(), []
 
     @serve.endpoint("/")
@@ -465,8 +466,11 @@ def test_a_model_that_hangs(client: FlaskClient, serve: ModelServe) -> None:
         def __call__(self) -> str:
             return "answer"
 
-    for _ in range(50):
-        assert states(client) == {"Model": "loading"}
+    def probe(_: int) -> Any:
+        return states(app.test_client())
+
+    with ThreadPoolExecutor(16) as crowd:
+        assert list(crowd.map(probe, range(64))) == [{"Model": "loading"}] * 64
     gate.await_calls()
     assert len(made) == 1
     gate.open()

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 HOOKS = "-c python:flask_modelserve.gunicorn"
 STRESS = "MODELSERVE_STRESS" in os.environ
 MEMORY_APP = "tests.memory_app:app"
-MEGABYTES = 200 if STRESS else 40
+MEGABYTES = 200 if STRESS else 25
 
 
 class Seen(NamedTuple):
