@@ -315,7 +315,7 @@ def test_traffic_is_not_counted(client: FlaskClient, serve: ModelServe) -> None:
     assert sum(samples(client, "modelserve_requests_total").values()) == 0
     assert set(samples(client, "modelserve_in_flight").values()) == {0}
     routes = {labels[0] for labels in samples(client, "flask_http_request_duration_seconds_count")}
-    assert routes == {"modelserve_ready", "modelserve_metrics"}
+    assert routes == {"modelserve_ready"}
 
 
 def test_cache_is_left_alone(client: FlaskClient, serve: ModelServe, calls: Calls) -> None:
