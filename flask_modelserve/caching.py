@@ -1,16 +1,12 @@
-"""The cache of one endpoint's answers: key, lookup, store (RFC 9111, RFC 9211)."""
+"""The cache of one endpoint's answers: key, lookup, single flight (RFC 9111, RFC 9211)."""
 
 from __future__ import annotations
 
 import hashlib
-import logging
-import math
-import struct
 import threading
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import flask_caching
 from werkzeug.datastructures import RequestCacheControl
 
 from .errors import DeadlineExceeded
@@ -19,12 +15,10 @@ from .threads import after_fork
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from flask import Flask, Request
-    from prometheus_client import Counter
+    from flask import Request
 
-logger = logging.getLogger(__name__)
+    from .stores import Store
 
-_STORED_AT = struct.Struct(">d")
 _NAME = "modelserve"
 _MAX_KEYS = 4096
 _ANYTHING = RequestCacheControl()
@@ -48,110 +42,6 @@ _IMPERSONAL = {
     "HTTP_USER_AGENT",
     "HTTP_X_REQUEST_ID",
 }
-
-
-class Store:
-    """One app's Flask-Caching backend; a fault of it costs a miss, never an error.
-
-    Only ``get`` and ``set`` of the backend are used, and every value is bytes. After a fault the
-    backend is left alone for some seconds: its client's time-outs and retries would cost every
-    request more than the function does.
-    """
-
-    def __init__(
-        self, app: Flask, cache: flask_caching.Cache | None, *, errors: Counter, rest: float
-    ) -> None:
-        """Take the given cache, or the app's own, or make one as its ``CACHE_*`` keys say.
-
-        Args:
-            app: The app.
-            cache: A cache that is set up for the app.
-            errors: Counts the faults.
-            rest: Seconds to leave the backend alone after a fault.
-
-        Raises:
-            RuntimeError: When the app has several caches and none is given.
-        """
-        self._app = app
-        self._cache = cache
-        self._errors = errors
-        self._rest = rest
-        self._is_sick = False
-        self._retry_at = 0.0
-        self._own: flask_caching.Cache | None = None
-        self._backend = self._choose()
-        self._is_final = False
-
-    def get(self, key: str) -> bytes | None:
-        """Return what is kept under a key, or None."""
-        if not self._is_final:
-            # By the first request the app may have made a cache of its own, after ours.
-            self._backend = self._choose()
-            self._is_final = True
-        if self._is_sick and time.monotonic() < self._retry_at:
-            return None
-        try:
-            value = self._backend.get(key)
-        except Exception as error:  # each backend raises errors of its own
-            self._failed(error)
-            return None
-        if self._is_sick:
-            self._recovered()
-        if value is None or type(value) is bytes:
-            return value
-        self._errors.inc()  # it is not ours: another program writes under our keys
-        return None
-
-    def set(self, key: str, value: bytes, seconds: float) -> bool:
-        """Keep a value, and tell whether it is kept."""
-        if self._is_sick and time.monotonic() < self._retry_at:
-            return False
-        try:
-            kept = self._backend.set(key, value, timeout=math.ceil(seconds))
-        except Exception as error:  # each backend raises errors of its own
-            self._failed(error)
-            return False
-        if kept is False:
-            self._errors.inc()
-            return False
-        return True
-
-    def _failed(self, error: Exception) -> None:
-        self._errors.inc()
-        self._retry_at = time.monotonic() + self._rest
-        if not self._is_sick:
-            self._is_sick = True
-            logger.warning(
-                "The cache of %s fails, its requests are answered without it: %r",
-                self._app.name,
-                error,
-            )
-
-    def _recovered(self) -> None:
-        self._is_sick = False
-        logger.warning("The cache of %s answers again.", self._app.name)
-
-    def _choose(self) -> Any:
-        found: dict[Any, Any] = self._app.extensions.get("cache", {})
-        if self._cache is not None:
-            if self._cache not in found:
-                raise RuntimeError(
-                    "the cache given to ModelServe is not set up for this app: "
-                    "call cache.init_app(app) before serve.init_app(app)"
-                )
-            return found[self._cache]
-        theirs = [cache for cache in found if cache is not self._own]
-        if len(theirs) > 1:
-            raise RuntimeError(
-                "the app has several caches: write ModelServe(app, cache=...) with the one to use"
-            )
-        if theirs:
-            return found[theirs[0]]
-        if self._own is None:
-            config = {} if "CACHE_TYPE" in self._app.config else {"CACHE_TYPE": "SimpleCache"}
-            self._own = flask_caching.Cache(with_jinja2_ext=False, config=config)
-            self._own.init_app(self._app)
-        return self._app.extensions["cache"][self._own]
 
 
 class Hit(NamedTuple):
@@ -262,13 +152,14 @@ class AnswerCache:
         if wanted.no_cache or wanted.no_store:
             return None
         entry = self._store.get(key)
-        if entry is None or len(entry) < _STORED_AT.size:
+        if entry is None:
             return None
+        body, kept_at = entry
         # A clock that was set back makes no answer younger than now.
-        age = max(0.0, time.time() - _STORED_AT.unpack_from(entry)[0])
+        age = max(0.0, time.time() - kept_at)
         if age >= self._seconds or (wanted.max_age is not None and age > wanted.max_age):
             return None
-        return Hit(entry[_STORED_AT.size :], age)
+        return Hit(body, age)
 
     def may_share(self, request: Request) -> bool:
         """Tell whether a request may have the answer to another."""
@@ -306,7 +197,7 @@ class AnswerCache:
         """Keep an answer, and tell whether it is kept."""
         if _wanted(request).no_store or len(body) > self._max_bytes:
             return False
-        return self._store.set(key, _STORED_AT.pack(time.time()) + body, self._seconds)
+        return self._store.set(key, body, self._seconds)
 
     def hit_headers(self, hit: Hit) -> list[tuple[str, str]]:
         """Say how old an answer is, and how long it is kept yet."""

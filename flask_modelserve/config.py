@@ -23,6 +23,7 @@ class Config:
     ready_path: str | None = "/__ready"
     metrics_path: str | None = "/__metrics"
     cache_max_bytes: int = 1_000_000  # memcached takes 1 MiB, key and overhead included
+    cache_timeout_seconds: float = 0.25
     cache_retry_seconds: float = 5.0
 
     @classmethod

@@ -6,13 +6,14 @@ import weakref
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from .caching import AnswerCache, Store
+from .caching import AnswerCache
 from .config import Config
 from .content import JSON, PROTOBUF_TYPES
 from .endpoint import Endpoint
 from .health import add_ping, add_ready
 from .metrics import AppMetrics, EndpointMetrics
 from .spec import EndpointSpec
+from .stores import Store
 from .warmup import WarmUp
 
 if TYPE_CHECKING:
@@ -187,6 +188,7 @@ class ModelServe:
                 app,
                 self._cache,
                 errors=state.metrics.instruments.cache_errors,
+                timeout=state.config.cache_timeout_seconds,
                 rest=state.config.cache_retry_seconds,
             )
         return AnswerCache(
