@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -14,6 +15,7 @@ import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 
 def free_port() -> int:
@@ -44,7 +46,18 @@ def running(*command: str, port: int) -> Iterator[subprocess.Popen[bytes]]:
         yield process
     finally:
         process.terminate()
+        process.send_signal(signal.SIGCONT)  # it may be hung
         process.wait(timeout=20)
+
+
+@contextlib.contextmanager
+def hung(process: subprocess.Popen[bytes]) -> Iterator[None]:
+    """Have a server accept connections, and answer nothing."""
+    process.send_signal(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        process.send_signal(signal.SIGCONT)
 
 
 def _wait_for(process: subprocess.Popen[bytes], port: int) -> None:
@@ -65,6 +78,15 @@ def redis(port: int, *options: str) -> contextlib.AbstractContextManager[subproc
     )
 
 
-def memcached(port: int) -> contextlib.AbstractContextManager[subprocess.Popen[bytes]]:
+def sentinel(port: int, file: Path) -> contextlib.AbstractContextManager[subprocess.Popen[bytes]]:
+    """Run a sentinel of Redis, which keeps its state in its configuration's file."""
+    return running("redis-server", str(file), "--sentinel", "--port", str(port), port=port)
+
+
+def memcached(
+    port: int, *options: str
+) -> contextlib.AbstractContextManager[subprocess.Popen[bytes]]:
     """Run memcached."""
-    return running("memcached", "-l", "127.0.0.1", "-p", str(port), "-u", "nobody", port=port)
+    return running(
+        "memcached", "-l", "127.0.0.1", "-p", str(port), "-u", "nobody", *options, port=port
+    )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import pickle
 import time
 from typing import TYPE_CHECKING, Any
@@ -13,8 +12,6 @@ from flask import Flask, abort, request
 from flask_httpauth import HTTPTokenAuth
 
 from flask_modelserve import InvalidRequest, ModelServe
-
-from .servers import free_port, memcached, redis
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -355,68 +352,3 @@ def test_sick_store_costs_a_miss(
         response = client.post("/", json={"text": "a"})
         assert (response.status_code, response.json["calls"]) == (200, number)
         assert response.headers["Cache-Status"] == "modelserve; fwd=uri-miss"
-
-
-def with_redis(port: int) -> Flask:
-    app = Flask("redis")
-    app.config.update(CACHE_TYPE="RedisCache", CACHE_REDIS_PORT=port)
-    return app
-
-
-def test_redis_and_its_end(
-    calls: Calls, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """With Redis stopped, requests are answered as before; one line says so, and when it is back.
-
-    Only the first request pays the time-outs of the client, and the metrics count the fault.
-    """
-    port = free_port()
-    app = with_redis(port)
-    ModelServe(app).endpoint("/", cache=60)(calls)
-    client = app.test_client()
-    with redis(port):
-        client.post("/", json={"text": "a"})
-        assert status(client.post("/", json={"text": "a"})) == "hit"
-    with caplog.at_level(logging.WARNING, "flask_modelserve"):
-        for _ in range(3):
-            response = client.post("/", json={"text": "a"})
-            assert (response.status_code, response.json["text"]) == (200, "a")
-        assert len(caplog.records) == 1
-        assert "modelserve_cache_errors_total 1.0" in client.get("/__metrics").text
-        with redis(port):
-            later = time.monotonic() + 6
-            monkeypatch.setattr("flask_modelserve.caching.time.monotonic", lambda: later)
-            client.post("/", json={"text": "a"})
-            assert status(client.post("/", json={"text": "a"})) == "hit"
-        assert "answers again" in caplog.text
-
-
-def test_redis_is_shared_by_workers(calls: Calls) -> None:
-    """What one process has answered, another finds in Redis."""
-    port = free_port()
-    with redis(port):
-        for number in range(2):
-            app = with_redis(port)
-            ModelServe(app).endpoint("/", cache=60)(calls)
-            response = app.test_client().post("/", json={"text": "ü"})
-            assert status(response) == ("hit" if number else "fwd=uri-miss")
-
-
-def test_memcached(calls: Calls) -> None:
-    """memcached keeps answers too, up to the limit of its values, and its end costs a miss."""
-    port = free_port()
-    app = Flask("memcached")
-    app.config.update(CACHE_TYPE="MemcachedCache", CACHE_MEMCACHED_SERVERS=[f"127.0.0.1:{port}"])
-    serve = ModelServe(app)
-    serve.endpoint("/", cache=60)(calls)
-    serve.endpoint("/large", cache=60, endpoint="large")(lambda size: "x" * size)
-    client = app.test_client()
-    with memcached(port):
-        client.post("/", json={"text": "a"})
-        assert status(client.post("/", json={"text": "a"})) == "hit"
-        for _ in range(2):
-            response = client.post("/large", json={"size": 2_000_000})
-            assert (response.status_code, status(response)) == (200, "fwd=uri-miss")
-        client.post("/large", json={"size": 900_000})
-        assert status(client.post("/large", json={"size": 900_000})) == "hit"
-    assert client.post("/", json={"text": "a"}).status_code == 200
