@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import socket
+import time
 import weakref
 from collections import deque
 from contextlib import contextmanager
@@ -107,7 +108,7 @@ class PythonMemcached:
                 self.lifetime = _Lifetime()
                 weakref.finalize(self.lifetime, _close, self.servers)
 
-        seconds = min(client.socket_timeout or seconds, seconds)
+        self._seconds = seconds = min(client.socket_timeout or seconds, seconds)
         options: dict[str, Any] = {
             "socket_timeout": seconds,
             # Within one call: to leave dead servers alone is decided for all threads at once.
@@ -119,21 +120,26 @@ class PythonMemcached:
         self._client = Client(servers, **options)
 
     def get(self, key: str) -> Any:
+        started = time.monotonic()
         value = self._client.get(key)
         if value is None:
-            self._raise_if_down()
+            self._raise_if_down(started)
         return value
 
     def set(self, key: str, value: bytes, expires: int) -> bool:
+        started = time.monotonic()
         kept = bool(self._client.set(key, value, expires))
         if not kept:
-            self._raise_if_down()
+            self._raise_if_down(started)
         return kept
 
-    def _raise_if_down(self) -> None:
+    def _raise_if_down(self, started: float) -> None:
+        """Raise when no server is left, or one of several has cost a call its time-out."""
         hosts = self._client.servers
-        if all(host.socket is None for host in hosts):
-            raise ConnectionError(f"no answer from {' or '.join(str(host) for host in hosts)}")
+        closed = [str(host) for host in hosts if host.socket is None]
+        is_late = time.monotonic() - started >= self._seconds
+        if len(closed) == len(hosts) or (closed and is_late):
+            raise ConnectionError(f"no answer from {' or '.join(closed)}")
 
 
 class _Lifetime:
@@ -174,8 +180,12 @@ def pylibmc_pool(
             return value if flags == 0 else b""
 
         def get(self, key: str) -> Any:
+            started = time.monotonic()
             try:
-                return super().get(key)
+                value = super().get(key)
+                if value is None and time.monotonic() - started >= seconds:
+                    value = super().get(key)  # raises, if what was late is the server
+                return value  # noqa: TRY300 - what it returns may raise
             except Exception as error:
                 if "decompress" in str(error):  # comes before the other, and is no fault either
                     return b""

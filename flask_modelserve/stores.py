@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import flask_caching
 
-from .backends import is_refusal, opened, refuse_unsafe
+from .backends import is_bounded, is_refusal, opened, refuse_unsafe
 from .entries import pack, unpack
 from .threads import after_fork
 
@@ -69,6 +69,7 @@ class Store:
         # By the first request the app may have made a cache of its own, after ours; and a client's
         # connections don't survive a fork.
         self._backend: Any = None
+        self._is_bounded = False
         self._is_sick = False
         self._retry_at = 0.0
         self._refused_at = -math.inf
@@ -83,15 +84,13 @@ class Store:
         try:
             value = self._read(key)
         except Exception as error:  # each backend raises errors of its own
-            if not self._is_refusal(error):
-                self._failed(error)
-                return None
-            value = b""
+            self._blame(error)
+            return None
         if value is None:
             return None
         entry = unpack(key, value)
         if entry is None:
-            self._errors.inc()  # it is not ours: another program writes under our keys
+            self._refused(f"no answer of ours stands under {key}")
         return entry
 
     def set(self, key: str, body: bytes, seconds: float) -> bool:
@@ -101,23 +100,22 @@ class Store:
         try:
             kept = self._open().set(key, pack(key, body), timeout=math.ceil(seconds))
         except Exception as error:  # each backend raises errors of its own
-            if self._is_refusal(error):
-                self._refused(error)
-            else:
-                self._failed(error)
+            self._blame(error)
             return False
         if kept is False:
-            self._refused(None)
+            self._refused("an answer is not kept")
             return False
         return True
 
     def _read(self, key: str) -> Any:
         """Read a value, and take too long a time for a fault: not every client has a time-out."""
         backend = self._open()
+        if self._is_bounded:
+            return backend.get(key)
         started = time.monotonic()
         value = backend.get(key)
         seconds = time.monotonic() - started
-        if seconds > 2 * self._timeout:
+        if seconds > self._timeout:
             raise TimeoutError(f"a read took {seconds:.1f} s")
         return value
 
@@ -126,19 +124,28 @@ class Store:
         if backend is None:
             chosen, cache = self._choose()
             config = {**self._app.config, **(cache.config or {})}
-            backend = self._backend = opened(chosen, self._timeout, config)
+            backend = opened(chosen, self._timeout, config)
+            self._is_bounded = is_bounded(backend)
+            self._backend = backend
         return backend
 
-    def _refused(self, error: Exception | None) -> None:
+    def _blame(self, error: Exception) -> None:
+        if self._is_refusal(error):
+            self._refused(error)
+        else:
+            self._failed(error)
+
+    def _refused(self, reason: object) -> None:
         self._errors.inc()
         now = time.monotonic()
         is_news = now - self._refused_at > _QUIET
         self._refused_at = now
         if is_news:
             logger.warning(
-                "The cache of %s does not take an answer (is it full, or that too large?): %s",
+                "A read or write of the cache of %s was refused "
+                "(is it full, the answer too large, or the key another program's?): %s",
                 self._app.name,
-                error or "no reason given",
+                reason,
             )
 
     def _failed(self, error: Exception) -> None:
