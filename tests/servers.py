@@ -27,7 +27,9 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def running(*command: str, port: int) -> Iterator[subprocess.Popen[bytes]]:
+def running(
+    *command: str, port: int, stop: signal.Signals = signal.SIGTERM
+) -> Iterator[subprocess.Popen[bytes]]:
     """Run a server until it listens, and stop it at the end.
 
     Without the program the test is skipped, but not in CI: `.ci/run` installs it.
@@ -45,7 +47,7 @@ def running(*command: str, port: int) -> Iterator[subprocess.Popen[bytes]]:
         _wait_for(process, port)
         yield process
     finally:
-        process.terminate()
+        process.send_signal(stop)
         process.send_signal(signal.SIGCONT)  # it may be hung
         process.wait(timeout=20)
 
@@ -86,7 +88,6 @@ def sentinel(port: int, file: Path) -> contextlib.AbstractContextManager[subproc
 def memcached(
     port: int, *options: str
 ) -> contextlib.AbstractContextManager[subprocess.Popen[bytes]]:
-    """Run memcached."""
-    return running(
-        "memcached", "-l", "127.0.0.1", "-p", str(port), "-u", "nobody", *options, port=port
-    )
+    """Run memcached, which has nothing to save, and takes a second to stop if asked to."""
+    command = ["memcached", "-l", "127.0.0.1", "-p", str(port), "-u", "nobody", *options]
+    return running(*command, port=port, stop=signal.SIGKILL)

@@ -286,7 +286,7 @@ def test_full_redis(caplog: pytest.LogCaptureFixture) -> None:
             assert ask(client).startswith("hit")
         assert faults(app) == 5
         [record] = caplog.records
-        assert "does not take an answer (is it full, or that too large?)" in record.message
+        assert "was refused (is it full, " in record.message
         assert "command not allowed when used memory > 'maxmemory'" in record.message
         server.config_set("maxmemory", "0")
         assert ask(client, "0") == "fwd=uri-miss; stored"
