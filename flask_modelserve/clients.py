@@ -102,7 +102,8 @@ class PythonMemcached:
     def __init__(self, client: Any, seconds: float) -> None:
         import memcache
 
-        class Client(memcache.Client):  # type: ignore[misc]  # it has no types; made anew in each thread, as its base is
+        class Client(memcache.Client):  # type: ignore[misc]  # it has no types
+            # Its base is local to each thread: this runs in every one.
             def __init__(self, *args: Any, **options: Any) -> None:
                 super().__init__(*args, **options)
                 self.lifetime = _Lifetime()
@@ -191,7 +192,9 @@ def pylibmc_pool(
                     return b""
                 raise
 
-    behaviors = dict(client.behaviors) | {
+    fresh = pylibmc.Client(client.addresses, binary=client.binary).behaviors
+    # Only what the app has changed: not all that can be read can be written.
+    behaviors = {name: v for name, v in client.behaviors.items() if v != fresh[name]} | {
         "connect_timeout": int(seconds * 1e3),
         "_poll_timeout": int(seconds * 1e3),
         "send_timeout": int(seconds * 1e6),
