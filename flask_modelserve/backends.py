@@ -51,37 +51,44 @@ def refuse_unsafe(backend: Any) -> None:
             )
 
 
-def opened(backend: Any, seconds: float, config: Mapping[str, Any]) -> Any:
-    """Return a backend's copy for our answers, with ``get`` and ``set``.
+def opened(backend: Any, seconds: float, config: Mapping[str, Any]) -> tuple[Any, bool]:
+    """Make a backend's copy for our answers, with ``get`` and ``set``.
 
     Args:
         backend: The app's.
         seconds: How long its client may wait for a server.
         config: The ``CACHE_*`` keys that it was made by.
+
+    Returns:
+        The copy, and whether a read of it takes no longer than that. Where it may, somebody must
+        look at the clock; elsewhere not, since a good Redis seems slow where threads fight for
+        their turn.
     """
     if isinstance(backend, MemcachedCache):
         return _open_memcached(backend, seconds, config)
+    if isinstance(backend, NullCache):
+        return backend, True
     if not hasattr(backend, "serializer"):
-        if not isinstance(backend, NullCache):
-            _warn_of(backend)
-        return backend
+        _warn_of(backend)
+        return backend, False
     ours = copy.copy(backend)
-    is_files = isinstance(backend, FileSystemCache)
-    ours.serializer = _BytesInFiles(backend.serializer) if is_files else _Bytes()
+    if isinstance(backend, FileSystemCache):
+        ours.serializer = _BytesInFiles(backend.serializer)
+        return ours, False
+    ours.serializer = _Bytes()
     if hasattr(backend, "_read_client"):
-        ours._read_client = ours._write_client = bounded_redis(backend._write_client, seconds)  # noqa: SLF001 - there is no other way to them
-        if backend._read_client is not backend._write_client:  # noqa: SLF001 - as above
-            ours._read_client = bounded_redis(backend._read_client, seconds)  # noqa: SLF001 - as above
-    return ours
+        return ours, _bound_clients(ours, seconds)
+    return ours, isinstance(backend, SimpleCache)
 
 
-def is_bounded(ours: Any) -> bool:
-    """Tell whether a read takes a time that is known: on those that may hang, somebody must look.
-
-    A time taken from outside is the machine's too: where threads fight for it, a good Redis would
-    seem slow.
-    """
-    return isinstance(ours, (SimpleCache, NullCache, _Memcached)) or hasattr(ours, "_read_client")
+def _bound_clients(ours: Any, seconds: float) -> bool:
+    """Give a copy of a Redis backend clients of its own; tell whether they are of a known kind."""
+    theirs = {name: getattr(ours, name) for name in ("_read_client", "_write_client")}
+    distinct = {id(client): client for client in theirs.values()}
+    bounded = {which: bounded_redis(client, seconds) for which, client in distinct.items()}
+    for name, client in theirs.items():
+        setattr(ours, name, bounded[id(client)])
+    return all(bounded[which] is not client for which, client in distinct.items())
 
 
 def is_refusal(error: Exception) -> bool:
@@ -162,20 +169,20 @@ class _Memcached:
             return bool(client.set(self._prefix + key, value, expires))
 
 
-def _open_memcached(backend: Any, seconds: float, config: Mapping[str, Any]) -> Any:
+def _open_memcached(backend: Any, seconds: float, config: Mapping[str, Any]) -> tuple[Any, bool]:
     client = _client(backend)
     library = _library(client)
     prefix = backend.key_prefix or ""
     if library == "memcache":
         own = PythonMemcached(client, seconds)
-        return _Memcached(prefix, partial(nullcontext, own))
+        return _Memcached(prefix, partial(nullcontext, own)), True
     if library == "pylibmc":
         username, password = (
             config.get(f"CACHE_MEMCACHED_{it}") for it in ("USERNAME", "PASSWORD")
         )
-        return _Memcached(prefix, pylibmc_pool(client, seconds, username, password))
+        return _Memcached(prefix, pylibmc_pool(client, seconds, username, password)), True
     _warn_of(client)
-    return backend
+    return backend, False
 
 
 def _client(backend: Any) -> Any:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import socket
+import sys
 import time
 import weakref
 from collections import deque
@@ -30,12 +31,13 @@ def bounded_redis(client: Any, seconds: float) -> Any:
         client: The app's.
         seconds: How long to wait for a connection, and for each answer.
     """
-    if hasattr(client, "nodes_manager"):
-        return _bounded_cluster(client, seconds)
-    if getattr(client, "connection_pool", None) is None:
+    redis = sys.modules.get("redis")
+    if redis is None:  # it is one of Valkey's, or stands for a client in tests
         return client
-    import redis
-
+    if isinstance(client, redis.RedisCluster):
+        return _bounded_cluster(client, seconds)
+    if not isinstance(client, redis.Redis):
+        return client
     return redis.Redis(connection_pool=_bounded_pool(client.connection_pool, seconds))
 
 

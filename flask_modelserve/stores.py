@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import flask_caching
 
-from .backends import is_bounded, is_refusal, opened, refuse_unsafe
+from .backends import is_refusal, opened, refuse_unsafe
 from .entries import pack, unpack
 from .threads import after_fork
 
@@ -124,8 +124,7 @@ class Store:
         if backend is None:
             chosen, cache = self._choose()
             config = {**self._app.config, **(cache.config or {})}
-            backend = opened(chosen, self._timeout, config)
-            self._is_bounded = is_bounded(backend)
+            backend, self._is_bounded = opened(chosen, self._timeout, config)
             self._backend = backend
         return backend
 
