@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 PREFIX = "MODELSERVE_"
 
@@ -22,6 +22,10 @@ class Config:
     ping_path: str | None = "/__ping"
     ready_path: str | None = "/__ready"
     metrics_path: str | None = "/__metrics"
+    guard: Callable[..., Any] | None = None
+    max_body_bytes: int | None = 16_777_216
+    json_logs: bool = False
+    traces: bool = True
     cache_max_bytes: int = 1_000_000  # memcached takes 1 MiB, key and overhead included
     cache_timeout_seconds: float = 0.25
     cache_retry_seconds: float = 5.0
@@ -31,6 +35,7 @@ class Config:
         """Take the keys that an app sets.
 
         Raises:
+            TypeError: For a guard that can't be called, or a size or switch of another type.
             ValueError: For a ``MODELSERVE_`` key that does not exist, or a path without its slash.
         """
         known = {PREFIX + field.name.upper(): field.name for field in fields(cls)}
@@ -46,7 +51,25 @@ class Config:
                 raise ValueError(
                     f"app.config[{key!r}] = {value!r}: write a path such as '/{value}'"
                 )
-        return cls(**{known[key]: value for key, value in given.items()})
+        values = cls(**{known[key]: value for key, value in given.items()})
+        values._refuse_wrong_types()
+        return values
+
+    def _refuse_wrong_types(self) -> None:
+        if not (self.guard is None or callable(self.guard)):
+            raise TypeError(
+                f"app.config['MODELSERVE_GUARD'] = {self.guard!r}: write a decorator, such as "
+                "login_required, or a function that aborts or returns None"
+            )
+        size = self.max_body_bytes
+        if size is not None and (isinstance(size, bool) or not isinstance(size, int) or size < 1):
+            raise TypeError(
+                f"app.config['MODELSERVE_MAX_BODY_BYTES'] = {size!r}: write a whole number of "
+                "bytes, such as 16_777_216, or None for no limit"
+            )
+        for key, switch in (("JSON_LOGS", self.json_logs), ("TRACES", self.traces)):
+            if not isinstance(switch, bool):
+                raise TypeError(f"app.config['{PREFIX}{key}'] = {switch!r}: write True or False")
 
     def paths(self) -> dict[str, str]:
         """Return the paths of the service routes that are on, by their keys."""

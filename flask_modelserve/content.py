@@ -7,7 +7,6 @@ import dataclasses
 import datetime as dt
 import decimal
 import enum
-import io
 import json
 import math
 import uuid
@@ -17,13 +16,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 from flask.json.provider import DefaultJSONProvider
 from werkzeug.datastructures import MIMEAccept
-from werkzeug.exceptions import (
-    ClientDisconnected,
-    HTTPException,
-    NotAcceptable,
-    RequestEntityTooLarge,
-    UnsupportedMediaType,
-)
+from werkzeug.exceptions import NotAcceptable, UnsupportedMediaType
 from werkzeug.http import parse_accept_header, parse_options_header
 
 from .errors import BadResponse, FieldError, InvalidRequest
@@ -31,7 +24,7 @@ from .errors import BadResponse, FieldError, InvalidRequest
 if TYPE_CHECKING:
     from types import UnionType
 
-    from flask import Flask, Request
+    from flask import Flask
 
 JSON = "application/json"
 PROTOBUF = "application/x-protobuf"
@@ -73,77 +66,6 @@ def read_format(content_type: str) -> str:
     if known is JSON and charset not in {"utf-8", "utf8", "us-ascii"}:
         raise UnsupportedMediaType(f"JSON is UTF-8, not {charset}; send the body as UTF-8.")
     return known
-
-
-def read_body(request: Request, config: Mapping[str, Any]) -> bytes:
-    """Read the whole body.
-
-    Raises:
-        InvalidRequest: 400, for a body that is cut or badly chunked.
-        UnsupportedMediaType: 415, for a Content-Encoding such as gzip.
-        RequestEntityTooLarge: 413, over the app's ``MAX_CONTENT_LENGTH``.
-    """
-    environ = request.environ
-    encoding = environ.get("HTTP_CONTENT_ENCODING")
-    if encoding and encoding.strip().lower() != "identity":
-        raise UnsupportedMediaType(
-            f"A body of Content-Encoding {encoding} is not understood; send it without."
-        )
-    announced = environ.get("CONTENT_LENGTH", "")
-    try:
-        if announced.isdecimal() and "stream" not in request.__dict__:
-            body = _read_announced(request, int(announced), config)
-        else:
-            body = _read_unannounced(request)
-    except ClientDisconnected:
-        raise InvalidRequest("The body is cut: the connection ended before it did.") from None
-    except HTTPException:
-        raise
-    except Exception as error:  # each server raises errors of its own for a bad chunk
-        raise InvalidRequest(f"The body could not be read: {error}.") from error
-    if announced and len(body) != int(announced):
-        raise _cut(request, body, announced)
-    return body
-
-
-def _read_unannounced(request: Request) -> bytes:
-    """Read a body that came in chunks, or that the app has read before."""
-    body = request.get_data()
-    limit = request.max_content_length
-    if limit is None or len(body) < limit or "CONTENT_LENGTH" in request.environ:
-        return body
-    # werkzeug stops at the limit without a word, and a cut message may look complete.
-    if request.environ["wsgi.input"].read(1):
-        raise _too_large(limit)
-    return body
-
-
-def _too_large(limit: int) -> RequestEntityTooLarge:
-    return RequestEntityTooLarge(f"The body is larger than the {limit} bytes allowed.")
-
-
-def _read_announced(request: Request, length: int, config: Mapping[str, Any]) -> bytes:
-    """Read a body of known length off the server: ``get_data`` costs four times as much."""
-    # Without a limit of the app there may be one of the request, set where Flask's property keeps
-    # it; the property itself goes through two proxies.
-    limit = config["MAX_CONTENT_LENGTH"]
-    if limit is not None or "_max_content_length" in vars(request):
-        limit = request.max_content_length
-    if limit is not None and length > limit:
-        raise _too_large(limit)
-    body: bytes = request.environ["wsgi.input"].read(length)
-    vars(request)["stream"] = io.BytesIO(body)  # hooks that ask for the body find it there
-    return body
-
-
-def _cut(request: Request, body: bytes, announced: str) -> InvalidRequest:
-    """Refuse a body that is shorter than its Content-Length: what is there may look complete."""
-    if not body and "form" in request.__dict__:
-        return InvalidRequest(
-            "The app has read the body as a form before this endpoint could; "
-            f"send it with Content-Type: {JSON}."
-        )
-    return InvalidRequest(f"The body is cut: {len(body)} of {announced} bytes arrived.")
 
 
 def loads(body: bytes) -> Any:

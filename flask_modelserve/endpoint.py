@@ -22,7 +22,6 @@ from .content import (
     Accept,
     dumps_of,
     loads_of,
-    read_body,
     read_format,
 )
 from .errors import InvalidRequest
@@ -39,6 +38,7 @@ if TYPE_CHECKING:
     from flask import Flask, Request, Response
     from werkzeug.routing import Rule
 
+    from .body import BodyReader
     from .caching import AnswerCache
     from .metrics import EndpointMetrics
     from .schema import Arguments
@@ -63,10 +63,11 @@ class Endpoint:
         *,
         metrics: EndpointMetrics,
         cache: AnswerCache | None,
+        body: BodyReader,
     ) -> None:
         self._spec = spec
         self._app = app
-        self._config = app.config
+        self._read_body = body.read
         self._in_flight = metrics.in_flight
         self._cache = cache
         self._request, self._parameters = spec.compile_request(loads_of(app))
@@ -85,9 +86,10 @@ class Endpoint:
         """Answer one request; ``url`` holds the URL's arguments."""
         in_flight = self._in_flight
         outcome: str | None = "error"
+        request = _current_request()
         in_flight.inc()
         try:
-            response, outcome = self._respond(_current_request(), url)
+            response, outcome = self._respond(request, url)
         except Exception as error:
             response, outcome = self._failures.respond(error)
         finally:
@@ -238,10 +240,10 @@ class Endpoint:
             return self._read_query, environ.get("QUERY_STRING", "").encode("latin-1")
         body_format = read_format(environ.get("CONTENT_TYPE", ""))
         if body_format is JSON:
-            return self._request.read_json, read_body(request, self._config)
+            return self._request.read_json, self._read_body(request)
         if not self._request.binary:
             raise UnsupportedMediaType(f"This endpoint reads {JSON}.")
-        return self._request.read_binary, read_body(request, self._config)
+        return self._request.read_binary, self._read_body(request)
 
     def _read_query(self, raw: bytes) -> tuple[Arguments, Any]:
         pairs = parse_qsl(raw.decode(errors="replace"), keep_blank_values=True, errors="replace")
@@ -282,8 +284,8 @@ class Endpoint:
 
     def _make(self, body: bytes, media_type: str, headers: Headers = ()) -> Response:
         response = self._response_class([body], content_type=media_type)
-        if self._headers or headers:
-            response.headers.extend((*self._headers, *headers))
+        for name, value in (*self._headers, *headers):
+            response.headers.add(name, value)
         return response
 
     def _offers(self) -> tuple[str, ...]:

@@ -6,8 +6,9 @@ import weakref
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+from .body import BodyReader
 from .caching import AnswerCache
-from .config import Config
+from .config import PREFIX, Config
 from .content import JSON, PROTOBUF_TYPES
 from .endpoint import Endpoint
 from .health import add_ping, add_ready
@@ -38,6 +39,7 @@ class AppState:
 
     config: Config
     metrics: AppMetrics
+    body: BodyReader
     warm_up: WarmUp
     endpoints: dict[str, Endpoint]
     extensions: weakref.WeakSet[ModelServe] = field(default_factory=weakref.WeakSet)
@@ -169,6 +171,7 @@ class ModelServe:
             app,
             metrics=EndpointMetrics(state.metrics.instruments, name),
             cache=self._bind_cache(app, state, spec, name),
+            body=state.body,
         )
         (app if setup is None else setup).add_url_rule(
             spec.rule, endpoint=spec.endpoint, view_func=endpoint.answer, methods=spec.methods
@@ -216,7 +219,9 @@ def _set_up(app: Flask, exporter: PrometheusMetrics | None) -> AppState:
     warm_up = WarmUp(app, endpoints)
     add_ping(app, config)
     add_ready(app, config, warm_up)
-    return AppState(config, metrics, warm_up, endpoints)
+    is_set = app.config.get(f"{PREFIX}MAX_BODY_BYTES") is not None
+    body = BodyReader(app, config.max_body_bytes, yields=not is_set)
+    return AppState(config, metrics, body, warm_up, endpoints)
 
 
 def _refuse_routed(app: Flask, rule: str, methods: Sequence[str], instead: str) -> None:

@@ -9,6 +9,7 @@ from werkzeug.exceptions import ServiceUnavailable
 
 from .drain import drain
 from .errors import problem
+from .service import add_service_route
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -20,13 +21,11 @@ if TYPE_CHECKING:
 
 def add_ping(app: Flask, config: Config) -> None:
     """Add ``/__ping``: 200 as long as the process answers at all."""
-    if config.ping_path is None:
-        return
 
     def modelserve_ping() -> dict[str, str]:
         return {"status": "ok"}
 
-    app.add_url_rule(config.ping_path, view_func=modelserve_ping)
+    add_service_route(app, config, config.ping_path, modelserve_ping, guarded=False)
 
 
 def add_ready(app: Flask, config: Config, warm_up: WarmUp) -> None:
@@ -34,8 +33,6 @@ def add_ready(app: Flask, config: Config, warm_up: WarmUp) -> None:
 
     Where nothing else has warmed the endpoints up, the first request to it does.
     """
-    if config.ready_path is None:
-        return
 
     def modelserve_ready() -> ResponseReturnValue:
         if drain.has_begun:
@@ -50,4 +47,4 @@ def add_ready(app: Flask, config: Config, warm_up: WarmUp) -> None:
         )
         return problem(error, app.response_class, endpoints=missing)
 
-    app.add_url_rule(config.ready_path, view_func=modelserve_ready)
+    add_service_route(app, config, config.ready_path, modelserve_ready, guarded=False)

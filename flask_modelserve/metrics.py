@@ -17,6 +17,7 @@ from flask.signals import got_request_exception
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_flask_exporter import PrometheusMetrics
 
+from .service import add_service_route
 from .tallies import Tallies, Timer
 
 if TYPE_CHECKING:
@@ -153,8 +154,6 @@ class AppMetrics:
 
     def add_route(self, app: Flask, config: Config) -> None:
         """Add ``/__metrics``, in the text format that the scraper accepts."""
-        if config.metrics_path is None:
-            return
 
         def modelserve_metrics() -> Response:
             names = request.args.getlist("name[]") or None
@@ -164,7 +163,7 @@ class AppMetrics:
             return Response(data, content_type=content_type)
 
         untracked = self.exporter.do_not_track()(modelserve_metrics)
-        app.add_url_rule(config.metrics_path, view_func=untracked)
+        add_service_route(app, config, config.metrics_path, untracked)
 
 
 class EndpointMetrics:
