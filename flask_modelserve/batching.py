@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import math
 import sys
 import weakref
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from .errors import BadResponse, DeadlineExceeded, Overloaded
 from .execution import ServiceTime
+from .request_id import working_for
 from .threads import REST, Handover, after_fork, native_lock, start_thread, wake
 
 if TYPE_CHECKING:
@@ -55,10 +57,18 @@ class Batch:
             raise ValueError(f"max_wait={self.max_wait!r}: write seconds, 0 or more")
 
 
-class _Item(Handover):
+class Item(Handover):
     """One request in a batch."""
 
-    __slots__ = ("arguments", "arrived", "begun", "deadline", "is_abandoned")
+    __slots__ = (
+        "arguments",
+        "arrived",
+        "batch_span",
+        "begun",
+        "context",
+        "deadline",
+        "is_abandoned",
+    )
 
     def __init__(self, arguments: Arguments, arrived: float, deadline: float) -> None:
         super().__init__()
@@ -67,6 +77,9 @@ class _Item(Handover):
         self.deadline = deadline
         self.begun = 0.0
         self.is_abandoned = False
+        # The request's own: what is logged and traced in the batch tells by it whom that is for.
+        self.context = contextvars.copy_context()
+        self.batch_span: Any = None
 
 
 class Batcher:
@@ -112,8 +125,8 @@ class Batcher:
 
     def _start_afresh(self) -> None:
         self._lock = native_lock()
-        self._queue: deque[_Item] = deque()
-        self._taken: list[_Item] = []
+        self._queue: deque[Item] = deque()
+        self._taken: list[Item] = []
         self._runner: Callable[[], _Runner | None] = _nobody
         # How many must wait for the runner to be woken.
         self._rings_at = math.inf
@@ -121,7 +134,10 @@ class Batcher:
     def run(self, arguments: Arguments, arrived: float) -> Any:
         """Return the answer to one request, as ``execution.Runner``."""
         timeout = self._timeout
-        item = _Item(arguments, arrived, math.inf if timeout is None else arrived + timeout)
+        deadline = math.inf if timeout is None else arrived + timeout
+        return self._await(Item(arguments, arrived, deadline))
+
+    def _await(self, item: Item) -> Any:
         self._enqueue(item)
         while not item.wait(max(0.0, min(_LOOK_EVERY, item.deadline - perf_counter()))):
             if perf_counter() >= item.deadline:
@@ -129,10 +145,10 @@ class Batcher:
             elif self._runner() is None:
                 self._start()
         if item.begun:
-            self._metrics.queue.observe(item.begun - arrived)
+            self._metrics.queue.observe(item.begun - item.arrived)
         return item.result()
 
-    def _enqueue(self, item: _Item) -> None:
+    def _enqueue(self, item: Item) -> None:
         with self._lock:
             waiting = len(self._queue) + 1
             if waiting > self._max_queue:
@@ -145,7 +161,7 @@ class Batcher:
         if runner is None:
             self._start()
 
-    def _abandon(self, item: _Item) -> None:
+    def _abandon(self, item: Item) -> None:
         """Give up on an item past its deadline, unless it is settled in this very moment.
 
         Raises:
@@ -173,8 +189,9 @@ class Batcher:
         runner = _Runner()
         try:
             if self._take_over(runner):
-                while items := self._take(runner):
-                    self._run_batch(items)
+                # No name for the batch: it would keep the last one's requests for a long time.
+                while self._take(runner):
+                    self._run_batch(self._taken)
         finally:
             self._resign(runner)
 
@@ -209,11 +226,11 @@ class Batcher:
                 item.settle(error=died)
         self._taken = []
 
-    def _take(self, runner: _Runner) -> list[_Item]:
-        """Wait for a batch: full, or its oldest item has waited long enough.
+    def _take(self, runner: _Runner) -> bool:
+        """Take a batch once it is full, or its oldest item has waited long enough.
 
         Returns:
-            The batch; empty if there were no requests for a while.
+            False if there were no requests for a while.
         """
         while True:
             with self._lock:
@@ -221,12 +238,12 @@ class Batcher:
                 left = self._time_left()
                 if left <= 0:
                     if self._pop():
-                        return self._taken
+                        return True
                     continue
                 self._rings_at = self._max_size if self._queue else 1
                 runner.bell.acquire(blocking=False)
             if not (runner.bell.acquire(timeout=left) or self._queue):
-                return []
+                return False
 
     def _time_left(self) -> float:
         """Return the seconds until a batch starts, if no more requests come."""
@@ -245,11 +262,11 @@ class Batcher:
             self._queue.popleft()
         return bool(self._taken)
 
-    def _run_batch(self, items: list[_Item]) -> None:
+    def _run_batch(self, items: list[Item]) -> None:
         begun = perf_counter()
         for item in items:
             item.begun = begun
-        with self._app.app_context():
+        with self._app.app_context(), working_for([item.context for item in items]):
             self._model.settle(items)
         self._service.observe(perf_counter() - begun)
 
@@ -276,7 +293,7 @@ class _Model:
         self._metrics = metrics
         self._defaults = defaults
 
-    def settle(self, items: list[_Item]) -> None:
+    def settle(self, items: list[Item]) -> None:
         """Call the function for some items; where it raises, find out for which of them.
 
         One culprit among n costs at most ``log2(n) + 2`` more calls. With each that is found fewer
@@ -292,13 +309,13 @@ class _Model:
                 size = max(1, size // 2)
                 items = self._isolate(group) + items
 
-    def _isolate(self, items: list[_Item]) -> list[_Item]:
+    def _isolate(self, items: list[Item]) -> list[Item]:
         """Find one culprit among items whose call raised, by halving.
 
         Returns:
             Those that are not settled yet.
         """
-        rest: list[_Item] = []
+        rest: list[Item] = []
         while len(items) > 1:
             middle = len(items) // 2
             left, right = items[:middle], items[middle:]
@@ -309,7 +326,7 @@ class _Model:
         self._attempt(items)
         return rest
 
-    def _attempt(self, items: list[_Item]) -> bool:
+    def _attempt(self, items: list[Item]) -> bool:
         """Call the function for those items that are not settled, and tell whether it returned."""
         items = [item for item in items if not item.is_settled]
         if not items:
@@ -330,14 +347,14 @@ class _Model:
         self._metrics.batch_size.observe(rows)
         self._metrics.predict.observe(seconds)
 
-    def _columns(self, items: list[_Item]) -> dict[str, list[Any]]:
+    def _columns(self, items: list[Item]) -> dict[str, list[Any]]:
         return {
             name: [item.arguments.get(name, default) for item in items]
             for name, default in self._defaults.items()
         }
 
 
-def _distribute(items: list[_Item], answers: Any) -> None:
+def _distribute(items: list[Item], answers: Any) -> None:
     """Give each item its answer, if there is one for each."""
     try:
         rows = _rows(answers, len(items))

@@ -29,7 +29,8 @@ from .example import Example
 from .execution import Inline, Instance, caller_of, runner_of
 from .failures import Failures, outcome_of
 from .parameters import innermost
-from .response import answer_class
+from .request_id import HEADER, request_id_of
+from .response import answer_class, unidentified
 from .streaming import STREAM_TYPES, Streamer
 
 if TYPE_CHECKING:
@@ -95,6 +96,7 @@ class Endpoint:
         finally:
             if outcome is not None:  # a stream counts when it ends
                 in_flight.finish(outcome)
+        response.headers.add(HEADER, request_id_of(request.environ))
         return response
 
     def take_example(self, rule: Rule) -> None:
@@ -267,7 +269,7 @@ class Endpoint:
         """
         answer = self._runner.run(arguments, arrived)
         if isinstance(answer, BaseResponse):
-            return self._app.make_response(answer), None
+            return unidentified(self._app.make_response(answer)), None
         status: int | None = None
         headers: Headers = ()
         if type(answer) is tuple:

@@ -99,13 +99,16 @@ class DeadlineExceeded(ModelServeError, GatewayTimeout):  # noqa: N818 - named l
         super().__init__(f"The endpoint's time of {timeout:g} s passed {where}.")
 
 
-def problem(error: HTTPException, response_class: type[Response], **members: object) -> Response:
+def problem(
+    error: HTTPException, response_class: type[Response], request_id: str, **members: object
+) -> Response:
     """Render an error as ``application/problem+json``, keeping its own headers.
 
     Args:
         error: The error.
         response_class: The class of the response.
-        **members: What the document has on top (RFC 9457, extension members).
+        request_id: An extension member (RFC 9457, section 3.2), as all others are.
+        **members: What else the document has.
     """
     document: dict[str, object] = {
         "type": "about:blank",
@@ -117,6 +120,7 @@ def problem(error: HTTPException, response_class: type[Response], **members: obj
     if isinstance(error, InvalidRequest) and error.errors:
         document["errors"] = error.errors
     document |= members
+    document["request_id"] = request_id
     headers = [(key, value) for key, value in error.get_headers() if key != "Content-Type"]
     # The standard library's json: it escapes lone surrogates that a user's text may hold.
     response = response_class(json.dumps(document) + "\n", error.code, headers)

@@ -12,6 +12,7 @@ from .config import PREFIX, Config
 from .content import JSON, PROTOBUF_TYPES
 from .endpoint import Endpoint
 from .health import add_ping, add_ready
+from .logs import write_json_logs
 from .metrics import AppMetrics, EndpointMetrics
 from .spec import EndpointSpec
 from .stores import Store
@@ -219,6 +220,8 @@ def _set_up(app: Flask, exporter: PrometheusMetrics | None) -> AppState:
     warm_up = WarmUp(app, endpoints)
     add_ping(app, config)
     add_ready(app, config, warm_up)
+    if config.json_logs:
+        write_json_logs(app)
     is_set = app.config.get(f"{PREFIX}MAX_BODY_BYTES") is not None
     body = BodyReader(app, config.max_body_bytes, yields=not is_set)
     return AppState(config, metrics, body, warm_up, endpoints)

@@ -5,14 +5,18 @@ from __future__ import annotations
 import sys
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
+from flask import Flask, request
 from flask.signals import got_request_exception
 from werkzeug.exceptions import HTTPException, InternalServerError
 
 from .errors import BadResponse, DeadlineExceeded, Overloaded, problem
+from .request_id import request_id_of
+from .response import unidentified
 
 if TYPE_CHECKING:
-    from flask import Flask, Response
+    from flask import Response
 
 _OUTCOMES: dict[type, str] = {
     BadResponse: "bad_response",
@@ -53,18 +57,36 @@ class Failures:
         if isinstance(error, BadResponse):
             self._log_bad_answer(error)
         shown = error if isinstance(error, HTTPException) else self._crash(error)
-        document = problem(shown, self._response_class).get_data().strip()
+        document = self._problem(shown).get_data().strip()
         status = shown.code or HTTPStatus.INTERNAL_SERVER_ERROR
         return document, _OUTCOMES.get(type(error)) or outcome_of(status)
 
     def _crash(self, error: Exception) -> InternalServerError:
         """Do what Flask does with an unhandled exception, and return what the client may know."""
         self._signal(error)
-        self._app.log_exception(sys.exc_info())
+        self._log_crash(error)
         return InternalServerError(original_exception=error)
 
+    def _log_crash(self, error: Exception) -> None:
+        app = self._app
+        if getattr(app.log_exception, "__func__", None) is not Flask.log_exception:
+            app.log_exception(sys.exc_info())  # the app has a way of its own
+            return
+        app.logger.error(
+            "Exception on %s [%s], request %s",
+            quote(request.path),  # or it might begin a line of its own
+            request.method,
+            request_id_of(request.environ),
+            exc_info=error,
+        )
+
     def _log_bad_answer(self, error: BadResponse) -> None:
-        self._app.logger.error("Bad answer of endpoint %s: %s", self._endpoint, error)
+        self._app.logger.error(
+            "Bad answer of endpoint %s, request %s: %s",
+            self._endpoint,
+            request_id_of(request.environ),
+            error,
+        )
         self._signal(error)
 
     def _signal(self, error: Exception) -> None:
@@ -74,8 +96,11 @@ class Failures:
     def _as_response(self, handled: Any, error: Exception) -> Response:
         """Make a response of what an error handler returned: the error itself if there was none."""
         if handled is error and isinstance(error, HTTPException) and error.response is None:
-            return problem(error, self._response_class)
-        return self._app.make_response(handled)
+            return self._problem(error)
+        return unidentified(self._app.make_response(handled))
+
+    def _problem(self, error: HTTPException) -> Response:
+        return problem(error, self._response_class, request_id_of(request.environ))
 
 
 def outcome_of(status: int) -> str:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from flask import request
 from werkzeug.exceptions import ServiceUnavailable
 
 from .drain import drain
 from .errors import problem
+from .request_id import request_id_of
 from .service import add_service_route
 
 if TYPE_CHECKING:
@@ -35,8 +37,10 @@ def add_ready(app: Flask, config: Config, warm_up: WarmUp) -> None:
     """
 
     def modelserve_ready() -> ResponseReturnValue:
+        request_id = request_id_of(request.environ)
         if drain.has_begun:
-            return problem(ServiceUnavailable("The service is about to stop."), app.response_class)
+            stopping = ServiceUnavailable("The service is about to stop.")
+            return problem(stopping, app.response_class, request_id)
         if warm_up.missing():
             warm_up.begin()
         missing = warm_up.missing()
@@ -45,6 +49,6 @@ def add_ready(app: Flask, config: Config, warm_up: WarmUp) -> None:
         error = ServiceUnavailable(
             "Some endpoints are not ready.", retry_after=math.ceil(warm_up.retry_after())
         )
-        return problem(error, app.response_class, endpoints=missing)
+        return problem(error, app.response_class, request_id, endpoints=missing)
 
     add_service_route(app, config, config.ready_path, modelserve_ready, guarded=False)

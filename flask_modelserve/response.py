@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from flask import Response
 
+from .request_id import HEADER
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
@@ -52,6 +54,12 @@ class Answer(Response):
             if type(body) is bytes:
                 return body
         return None
+
+
+def unidentified(response: Response) -> Response:
+    """Take the request id off a response that the user made: it may be sent again and again."""
+    response.headers.remove(HEADER)
+    return response
 
 
 def answer_class(base: type[Response]) -> type[Response]:

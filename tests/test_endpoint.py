@@ -468,6 +468,7 @@ def test_abort_keeps_its_status(client: FlaskClient, serve: ModelServe) -> None:
         "title": "Not Found",
         "status": 404,
         "detail": "no such model",
+        "request_id": response.headers["X-Request-ID"],
     }
 
 

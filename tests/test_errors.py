@@ -42,6 +42,7 @@ def test_invalid_request(client: FlaskClient, failing: dict[str, Any]) -> None:
         "status": 400,
         "detail": "not \ud800 so",
         "errors": [{"field": "a[1]", "message": "is odd"}],
+        "request_id": response.headers["X-Request-ID"],
     }
 
 
