@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from .metrics import EndpointMetrics
     from .schema import Arguments
     from .spec import EndpointSpec
+    from .traces import Traces
 
     Headers = Sequence[tuple[str, str]]
     Read = Callable[[bytes], tuple[Arguments, Any]]
@@ -65,6 +66,7 @@ class Endpoint:
         metrics: EndpointMetrics,
         cache: AnswerCache | None,
         body: BodyReader,
+        traces: Traces | None,
     ) -> None:
         self._spec = spec
         self._app = app
@@ -79,7 +81,7 @@ class Endpoint:
         self._headers = self._constant_headers()
         self._metrics = metrics
         self._call = caller_of(app, spec.handler)
-        self._runner = runner_of(spec, app, self._call, self._parameters, metrics)
+        self._runner = runner_of(spec, app, self._call, self._parameters, metrics, traces=traces)
         self._example: Example | None = None
         self._streamer = Streamer(self._response, self._failures, metrics) if spec.streams else None
 

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from .parameters import Parameters
     from .schema import Arguments
     from .spec import EndpointSpec
+    from .traces import Traces
 
 # How much the latest call weighs in the measured service time.
 _WEIGHT = 0.2
@@ -316,18 +317,23 @@ def runner_of(
     call: Callable[..., Any],
     parameters: Parameters,
     metrics: EndpointMetrics,
+    *,
+    traces: Traces | None,
 ) -> Runner:
     """Return what calls an endpoint's function, as its options say."""
     is_inline = not (spec.batch or spec.timeout or spec.max_concurrency)
     if isinstance(call, Instance):
         call.is_on_native_threads = not is_inline
+    if traces is not None:
+        call = traces.of_stream(call) if spec.streams else traces.of_call(call)
     if is_inline:
         return Inline(call, metrics)
     if spec.batch is not None:
         from .batching import Batcher
 
+        make: Callable[..., Runner] = Batcher if traces is None else traces.batcher
         size = spec.batch.max_size
-        return Batcher(
+        return make(
             call,
             metrics,
             app,
@@ -337,7 +343,8 @@ def runner_of(
             defaults={name: parameters.defaults.get(name) for name in parameters.names},
         )
     places = spec.max_concurrency or _CONCURRENCY
-    admission = Admission(places, _QUEUE if spec.max_queue is None else spec.max_queue)
+    admit = Admission if traces is None else traces.admission
+    admission = admit(places, _QUEUE if spec.max_queue is None else spec.max_queue)
     if spec.timeout is None:
         return Admitted(call, metrics, admission)
     return Apart(call, metrics, admission, spec.timeout)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from prometheus_flask_exporter import PrometheusMetrics
 
     from .spec import EndpointOptions
+    from .traces import Traces
 
     Handler = TypeVar("Handler", bound=Callable[..., Any])
 
@@ -173,6 +174,7 @@ class ModelServe:
             metrics=EndpointMetrics(state.metrics.instruments, name),
             cache=self._bind_cache(app, state, spec, name),
             body=state.body,
+            traces=_traces(state.config, name),
         )
         (app if setup is None else setup).add_url_rule(
             spec.rule, endpoint=spec.endpoint, view_func=endpoint.answer, methods=spec.methods
@@ -225,6 +227,17 @@ def _set_up(app: Flask, exporter: PrometheusMetrics | None) -> AppState:
     is_set = app.config.get(f"{PREFIX}MAX_BODY_BYTES") is not None
     body = BodyReader(app, config.max_body_bytes, yields=not is_set)
     return AppState(config, metrics, body, warm_up, endpoints)
+
+
+def _traces(config: Config, endpoint: str) -> Traces | None:
+    """Return the spans of an endpoint, where OpenTelemetry's API is installed and wanted."""
+    if not config.traces:
+        return None
+    try:
+        from .traces import Traces
+    except ImportError:
+        return None
+    return Traces(endpoint)
 
 
 def _refuse_routed(app: Flask, rule: str, methods: Sequence[str], instead: str) -> None:
