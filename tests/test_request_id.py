@@ -376,16 +376,22 @@ def test_forks() -> None:
 
 GREENLETS = """
 from gevent import monkey; monkey.patch_all()
-import gevent, logging, sys
+import gevent, logging
 from flask import Flask, current_app
 from flask_modelserve import ModelServe
 from flask_modelserve.logs import RequestIdFilter
 
 app = Flask("greenlets")
 serve = ModelServe(app)
-handler = logging.StreamHandler(sys.stdout)
+seen = []
+
+class Kept(logging.Handler):
+    def handle(self, record):  # without the lock, which here is gevent's, and the stream
+        self.filter(record)
+        seen.append(record)
+
+handler = Kept()
 handler.addFilter(RequestIdFilter())
-handler.setFormatter(logging.Formatter("%(message)s=%(request_id)s"))
 app.logger.handlers[:] = [handler]
 
 @serve.endpoint("/batched", batch=4)
@@ -403,6 +409,7 @@ def post(path, sent):
 
 gevent.joinall([gevent.spawn(post, path, path[1:] + sent) for path in ("/batched", "/timed")
                 for sent in "0123"], raise_error=True)
+print(*(f"{record.getMessage()}={record.request_id}" for record in seen))
 """
 
 
