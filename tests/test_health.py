@@ -77,7 +77,9 @@ def test_what_is_missing(client: FlaskClient, serve: ModelServe) -> None:
     assert (response.status_code, response.content_type) == (503, "application/problem+json")
     assert response.headers["Retry-After"] == "1"
     [shown] = [json.loads(block.text) for block in blocks(GUIDE) if block.language == "json"]
-    assert response.json == shown | {"endpoints": {"Model": "loading", "other": "loading"}}
+    request_id = response.json["request_id"]
+    endpoints = {"Model": "loading", "other": "loading"}
+    assert response.json == shown | {"endpoints": endpoints, "request_id": request_id}
     load.await_calls()
     load.open()
     call.await_calls()
