@@ -7,7 +7,9 @@ hooks apart: they cost more than our whole stages of decode and check together.
 from __future__ import annotations
 
 import inspect
+import os
 from itertools import chain
+from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, ClassVar
 from weakref import WeakKeyDictionary
@@ -17,6 +19,8 @@ from flask.signals import got_request_exception
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_flask_exporter import PrometheusMetrics
 
+from . import metrics_port, slots
+from .exposition import expose
 from .tallies import Tallies, Timer
 
 if TYPE_CHECKING:
@@ -42,6 +46,9 @@ OUTCOMES = (
 
 _RAISED = "modelserve.raised"
 _METHODS = {"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"}
+
+if slots.VARIABLE in os.environ:  # before anything here, or an app, makes its metrics
+    slots.share(Path(os.environ[slots.VARIABLE]))
 
 
 class AppRegistry(CollectorRegistry):
@@ -148,10 +155,12 @@ class AppMetrics:
         # The user's exporter goes on recording every route, ours included, in the user's own way.
         self.exporter = exporter or _find_exporter(app) or _record_routes(app)
         self.instruments = Instruments.of(self.exporter.registry)
+        if slots.are_shared():  # on the user's own page too
+            self.exporter.generate_metrics = expose
 
     def add_route(self, app: Flask, config: Config) -> None:
         """Add ``/__metrics``, in the text format that the scraper accepts."""
-        if config.metrics_path is None:
+        if config.metrics_path is None or metrics_port.is_set(app):
             return
 
         def modelserve_metrics() -> Response:
