@@ -89,15 +89,6 @@ def _cores() -> int:
         return cores
 
 
-def _workers() -> int:
-    given = os.environ.get("WEB_CONCURRENCY")
-    if not given:
-        return max(FEWEST_WORKERS, min(_cores(), MOST_WORKERS))
-    if not given.isdecimal() or int(given) == 0:
-        raise ValueError(f"WEB_CONCURRENCY={given!r}: write how many workers to run")
-    return int(given)
-
-
 def _access_log() -> dict[str, Any]:
     kind = os.environ.get("MODELSERVE_ACCESS_LOG") or "line"
     choices: dict[str, dict[str, Any]] = {
@@ -183,7 +174,7 @@ _log |= _access_log()
 
 bind = f"0.0.0.0:{os.environ.get('PORT') or PORT}"
 worker_class = WORKER_CLASS
-workers = _workers()
+workers = int(os.environ.get("WEB_CONCURRENCY") or max(FEWEST_WORKERS, min(_cores(), MOST_WORKERS)))
 threads = THREADS
 timeout = TIMEOUT
 graceful_timeout = GRACEFUL_TIMEOUT
