@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from prometheus_client import CollectorRegistry, Metric
+from prometheus_client import Metric
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.mmap_dict import MmapedDict
 from prometheus_client.utils import floatToGoString
@@ -43,9 +43,28 @@ class Key:
 
 
 class SharedMetrics:
-    """Collects what the processes that share a folder have measured."""
+    """What the processes that share a folder have measured; a registry, to those who show one.
+
+    Args:
+        names: The samples to collect; by default all.
+    """
+
+    def __init__(self, names: Iterable[str] | None = None) -> None:
+        self._names = None if names is None else set(names)
 
     def collect(self) -> Iterator[Metric]:
+        for metric in self._merge():
+            if self._names is not None:
+                metric.samples = [each for each in metric.samples if each.name in self._names]
+            if metric.samples:
+                yield metric
+
+    def restricted_registry(self, names: Iterable[str]) -> SharedMetrics:
+        """Return the samples of some names."""
+        return SharedMetrics(names)
+
+    @staticmethod
+    def _merge() -> Iterator[Metric]:
         files = defaultdict(list)
         for file in Path(os.environ[VARIABLE]).glob("*.db"):
             files[file.name.split("_")[0]].append(file)
@@ -55,13 +74,6 @@ class SharedMetrics:
         yield from _metrics("gauge", _gauges(files["gauge"]))
 
 
-def shared_registry() -> CollectorRegistry:
-    """Return a registry of the metrics of all processes."""
-    registry = CollectorRegistry()
-    registry.register(SharedMetrics())
-    return registry
-
-
 def expose(accept_header: str | None = None, names: Sequence[str] | None = None) -> tuple[str, str]:
     """Return the metrics of all processes as text, and the type of it.
 
@@ -69,11 +81,9 @@ def expose(accept_header: str | None = None, names: Sequence[str] | None = None)
         accept_header: The scraper's, which chooses between Prometheus's formats.
         names: The samples to return; by default all.
     """
-    registry: Any = shared_registry()
-    if names:
-        registry = registry.restricted_registry(names)
     encode, content_type = choose_encoder(accept_header or "")
-    return encode(registry).decode(), content_type
+    metrics: Any = SharedMetrics(names or None)
+    return encode(metrics).decode(), content_type
 
 
 def _read(file: Path) -> Iterable[tuple[str, float, float, int]]:

@@ -22,6 +22,8 @@ import atexit
 import math
 import os
 import shutil
+import signal
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -47,6 +49,7 @@ __all__ = [
     "keepalive",
     "logger_class",
     "on_starting",
+    "post_fork",
     "post_worker_init",
     "pre_exec",
     "threads",
@@ -191,6 +194,18 @@ logger_class = _log["logger_class"]
 def on_starting(server: Arbiter) -> None:
     """Open the port for metrics, and clear away what killed servers have left."""
     _run.start(server)
+
+
+def post_fork(server: Arbiter, worker: Worker) -> None:
+    """Have a worker end that is told to before it has begun: gunicorn would wait for it in vain.
+
+    Until it listens to signals itself it puts them into its copy of the master's queue.
+    """
+    del worker
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    while not server.SIG_QUEUE.empty():
+        if server.SIG_QUEUE.get() == signal.SIGTERM:
+            sys.exit(0)
 
 
 def post_worker_init(worker: Worker) -> None:

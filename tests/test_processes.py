@@ -17,7 +17,8 @@ from .servers import free_port
 if TYPE_CHECKING:
     from pathlib import Path
 
-OK = "modelserve_requests_total double ok"
+REQUESTS = "modelserve_requests_total"
+OK = f"{REQUESTS} double ok"
 IN_FLIGHT = "modelserve_in_flight double"
 # What each process of a server may have: one file for each of its kinds of metrics.
 KINDS = 6
@@ -31,12 +32,18 @@ def files(server: Fleet) -> list[str]:
 def disturbances(server: Fleet) -> list[Any]:
     """Return what happens to workers in production, short of their sudden death."""
     return [
-        lambda: server.signal(TERM, min(server.workers(), default=None)),
+        lambda: oldest(server, TERM),
         lambda: server.signal(HUP),
         lambda: server.signal(signal.SIGTTIN),
-        lambda: server.signal(TERM, max(server.workers(), default=None)),
+        lambda: oldest(server, TERM),
         lambda: server.signal(signal.SIGTTOU),
     ]
+
+
+def oldest(server: Fleet, number: int) -> None:
+    """Send a signal to the worker that has lived longest, if there is one."""
+    for worker in sorted(server.workers())[:1]:
+        server.signal(number, worker)
 
 
 @pytest.mark.parametrize("options", [[], ["--preload"], ["--max-requests", "150"]], ids=str)
@@ -84,7 +91,7 @@ def test_counters_never_go_back(tmp_path: Path) -> None:
     """Whatever happens to workers, each scrape shows all that was answered before it."""
     with fleet(tmp_path, WEB_CONCURRENCY="2") as server, load(server, 4) as sending:
         before: dict[str, float] = {}
-        events = [*disturbances(server), lambda: server.signal(KILL, max(server.workers()))]
+        events = [*disturbances(server), lambda: oldest(server, KILL)]
         for number in range(60):
             if number % 5 == 0:
                 events[number // 5 % len(events)]()
@@ -172,22 +179,19 @@ def test_users_own_exporter(tmp_path: Path) -> None:
         workers = {server.ask()["pid"] for _ in range(50)}
         assert server.metrics()[OK] == 50
         page = server.get("/metrics")
-        name = "modelserve_requests_total"
-        assert f'{name}{{endpoint="double",outcome="ok"}} 50.0' in page
+        assert f'{REQUESTS}{{endpoint="double",outcome="ok"}} 50.0' in page
         assert 'flask_http_request_total{method="POST",status="200"} 50.0' in page
         for worker in workers:
             server.signal(TERM, worker)
         server.await_workers(2, without=workers)
-        assert f'{name}{{endpoint="double",outcome="ok"}} 50.0' in server.get("/metrics")
+        assert f'{REQUESTS}{{endpoint="double",outcome="ok"}} 50.0' in server.get("/metrics")
 
 
 def test_names_and_formats(tmp_path: Path) -> None:
     """A scraper can choose names and OpenMetrics, with several workers too."""
     with fleet(tmp_path) as server:
         server.ask()
-        chosen = server.get(
-            f"/__metrics?name[]={OK.split(maxsplit=1)[0]}&name[]=modelserve_in_flight"
-        )
+        chosen = server.get(f"/__metrics?name[]={REQUESTS}&name[]=modelserve_in_flight")
         names = {family.name for family in text_string_to_metric_families(chosen)}
         assert names == {"modelserve_requests", "modelserve_in_flight"}
         accept = {"Accept": "application/openmetrics-text; version=1.0.0"}
@@ -243,7 +247,7 @@ def test_port_of_its_own(worker_class: str, tmp_path: Path) -> None:
                 server.signal(KILL, worker)
             assert server.metrics(port)[OK] == 20  # waits for the next worker
             server.await_workers(2, without=killed)
-        chosen = server.get(f"/metrics?name[]={OK.split(maxsplit=1)[0]}", port)
+        chosen = server.get(f"/metrics?name[]={REQUESTS}", port)
         assert "modelserve_predict_seconds" not in chosen
 
 
