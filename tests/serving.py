@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from .documents import Request
 
-_ADDRESS = re.compile(r"http://127\.0\.0\.1:\d+")
+_ADDRESS = re.compile(r"http://(?:127\.0\.0\.1|0\.0\.0\.0)(:\d+)")
 
 
 @contextmanager
@@ -40,7 +40,8 @@ def served(command: str, folder: Path) -> Iterator[str]:
         subprocess.Popen(
             [sys.executable, "-m", program, *arguments],
             cwd=folder,
-            env=os.environ | {"PYTHONUNBUFFERED": "1", "HOME": home, "XDG_RUNTIME_DIR": home},
+            env=os.environ
+            | {"PYTHONUNBUFFERED": "1", "HOME": home, "XDG_RUNTIME_DIR": home, "PORT": "0"},
             stderr=subprocess.STDOUT,
             stdout=subprocess.PIPE,
             text=True,
@@ -56,7 +57,7 @@ def served(command: str, folder: Path) -> Iterator[str]:
                 log += line
                 address = _ADDRESS.search(line)
                 if address:
-                    yield address[0]
+                    yield f"http://127.0.0.1{address[1]}"
                     break
             else:
                 raise AssertionError(f"{command} did not start:\n{log}")
