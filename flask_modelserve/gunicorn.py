@@ -26,6 +26,7 @@ import signal
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -117,9 +118,10 @@ class Run:
         self.folder = Path(folder or tempfile.mkdtemp(prefix=_PREFIX))
         given = os.environ.get(slots.VARIABLE)
         self._owns_metrics = given in {None, "", folder}
-        self._metrics = str(self.folder) if self._owns_metrics else str(given)
+        metrics = self.folder if self._owns_metrics else Path(str(given)).absolute()
+        self._metrics = str(metrics)
         os.environ[slots.VARIABLE] = self._metrics
-        self._slots = slots.share(Path(self._metrics))
+        self._slots = slots.share(metrics)
         self._slots.sweep()
         self._master = os.getpid()
         atexit.register(self._end)
@@ -133,11 +135,7 @@ class Run:
             )
         if self._owns_metrics and server.cfg.uid != os.geteuid():
             os.chown(self.folder, server.cfg.uid, server.cfg.gid)
-        for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
-            status = folder.lstat()
-            is_ours = status.st_uid in {os.geteuid(), server.cfg.uid}
-            if is_ours and time.time() - status.st_mtime > _YOUNG:
-                slots.remove_orphan(folder)
+        _remove_orphans({os.geteuid(), server.cfg.uid})
         metrics_port.listen(self._listener)
 
     def bury(self, worker: Worker) -> None:
@@ -153,6 +151,14 @@ class Run:
             self._slots.leave(remove=self._owns_metrics)
             if not self._owns_metrics:
                 shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _remove_orphans(owners: set[int]) -> None:
+    for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+        with suppress(FileNotFoundError):  # another server has just ended
+            status = folder.lstat()
+            if status.st_uid in owners and time.time() - status.st_mtime > _YOUNG:
+                slots.remove_orphan(folder)
 
 
 def _refuse_early_metrics() -> None:

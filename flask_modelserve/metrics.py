@@ -47,8 +47,8 @@ OUTCOMES = (
 _RAISED = "modelserve.raised"
 _METHODS = {"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"}
 
-if slots.VARIABLE in os.environ:  # before anything here, or an app, makes its metrics
-    slots.share(Path(os.environ[slots.VARIABLE]))
+if os.environ.get(slots.VARIABLE):  # before anything here, or an app, makes its metrics
+    slots.share(Path(os.environ[slots.VARIABLE]).absolute())
 
 
 class AppRegistry(CollectorRegistry):

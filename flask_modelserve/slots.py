@@ -13,6 +13,7 @@ import fcntl
 import os
 import re
 import shutil
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from prometheus_client import values
@@ -64,7 +65,8 @@ class Slots:
         """Let others see that the folder is in use, as long as this process or a child lives."""
         if self._presence < 0:
             self.folder.mkdir(parents=True, exist_ok=True)
-            self._presence = _open(self.folder / ".lock")
+            # A lock on the folder itself keeps systemd from tidying it up as well.
+            self._presence = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
             fcntl.flock(self._presence, fcntl.LOCK_SH)
 
     def sweep(self) -> None:
@@ -125,15 +127,12 @@ class Slots:
 
 
 def remove_orphan(folder: Path) -> None:
-    """Remove a folder whose server was killed, if it was one."""
-    lock = folder / ".lock"
-    try:
-        presence = os.open(lock, os.O_RDONLY | os.O_NOFOLLOW)
-    except OSError:
-        return
-    if _take(presence):
-        shutil.rmtree(folder, ignore_errors=True)
-    os.close(presence)
+    """Remove a folder whose server was killed, if that is what it is."""
+    with suppress(OSError):  # another server is faster
+        presence = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        if _take(presence):
+            shutil.rmtree(folder, ignore_errors=True)
+        os.close(presence)
 
 
 def _open(file: Path) -> int:
