@@ -7,7 +7,9 @@ hooks apart: they cost more than our whole stages of decode and check together.
 from __future__ import annotations
 
 import inspect
+import os
 from itertools import chain
+from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, ClassVar
 from weakref import WeakKeyDictionary
@@ -17,6 +19,8 @@ from flask.signals import got_request_exception
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_flask_exporter import PrometheusMetrics
 
+from . import metrics_port, slots
+from .exposition import expose
 from .service import add_service_route
 from .tallies import Tallies, Timer
 
@@ -45,6 +49,9 @@ _RAISED = "modelserve.raised"
 # A scrape is no traffic, as for the exporter.
 _UNTRACKED = "modelserve_metrics"
 _METHODS = {"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"}
+
+if os.environ.get(slots.VARIABLE):  # before anything here, or an app, makes its metrics
+    slots.share(Path(os.environ[slots.VARIABLE]).absolute())
 
 
 class AppRegistry(CollectorRegistry):
@@ -151,9 +158,14 @@ class AppMetrics:
         # The user's exporter goes on recording every route, ours included, in the user's own way.
         self.exporter = exporter or _find_exporter(app) or _record_routes(app)
         self.instruments = Instruments.of(self.exporter.registry)
+        if slots.are_shared():  # on the user's own page too
+            self.exporter.generate_metrics = expose
 
     def add_route(self, app: Flask, config: Config) -> None:
         """Add ``/__metrics``, in the text format that the scraper accepts."""
+        path = config.metrics_path
+        if path is not None and metrics_port.is_set(app):
+            path = None
 
         def modelserve_metrics() -> Response:
             names = request.args.getlist("name[]") or None
@@ -163,7 +175,7 @@ class AppMetrics:
             return Response(data, content_type=content_type)
 
         untracked = self.exporter.do_not_track()(modelserve_metrics)
-        add_service_route(app, config, config.metrics_path, untracked)
+        add_service_route(app, config, path, untracked)
 
 
 class EndpointMetrics:

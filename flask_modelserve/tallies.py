@@ -1,20 +1,21 @@
 """Metrics written behind: counted here, and handed to prometheus_client when it is asked.
 
 A request writes six metrics, which in prometheus_client cost as much as to decode and to check it
-(44,000 against 46,000 instructions). Here each is appended to a queue, which needs no lock. With
-several processes (``PROMETHEUS_MULTIPROC_DIR``) each write goes to the process's file at once, so
-that no death of a worker loses one.
+(44,000 against 46,000 instructions). Here each is appended to a queue, which needs no lock. Where
+several processes share theirs (``slots``) each write goes to the process's file at once, so that
+no death of a worker loses one.
 """
 
 from __future__ import annotations
 
-import os
 from bisect import bisect_left
 from collections import Counter as Counts
 from collections import deque
 from threading import Lock
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 from weakref import WeakKeyDictionary
+
+from .slots import are_shared
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -70,7 +71,7 @@ class Tallies:
         return self._choose(Timer(seconds, total), TallyHistogram(seconds, total))
 
     def _choose(self, direct: Direct, tally: Tally) -> Direct | Tally:
-        if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+        if are_shared():
             return direct
         self._tallies.append(tally)
         return tally

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from .documents import Request
 
-_ADDRESS = re.compile(r"http://127\.0\.0\.1:\d+")
+_ADDRESS = re.compile(r"http://(?:127\.0\.0\.1|0\.0\.0\.0)(:\d+)")
 
 
 @contextmanager
@@ -44,6 +44,7 @@ def served(command: str, folder: Path) -> Iterator[str]:
             | {
                 "HOME": home,
                 "MODELSERVE_DRAIN_SECONDS": "0",
+                "PORT": "0",
                 "PYTHONUNBUFFERED": "1",
                 "XDG_RUNTIME_DIR": home,
             },
@@ -62,7 +63,7 @@ def served(command: str, folder: Path) -> Iterator[str]:
                 log += line
                 address = _ADDRESS.search(line)
                 if address:
-                    yield address[0]
+                    yield f"http://127.0.0.1{address[1]}"
                     break
             else:
                 raise AssertionError(f"{command} did not start:\n{log}")

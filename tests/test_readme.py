@@ -27,6 +27,13 @@ SERVERS = [
     for command, _ in commands(document, program)
 ]
 
+CONFIGS = [
+    block.text
+    for document in DOCUMENTS
+    for block in blocks(document)
+    if block.language == "python" and "import *" in block.text
+]
+
 each_document = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 
 
@@ -58,7 +65,7 @@ def test_curl_lines_show_what_comes_back(document, monkeypatch):
     monkeypatch.syspath_prepend(ROOT / "examples" / "language")  # has the predecessor's messages
     app, apps, asked = None, 0, 0
     for block in blocks(document):
-        if block.language == "python":
+        if block.language == "python" and block.text not in CONFIGS:
             app = app_of(block.text)
             apps += 1
         elif block.language == "console":
@@ -75,6 +82,16 @@ def test_first_app_is_served(command, tmp_path):
     (tmp_path / "app.py").write_text(PYTHON[0], "utf-8")
     line, output = commands(README, "curl")[0]
     with served(command, tmp_path) as address:
+        assert fetch(address, Request.of(line)).strip() == output
+
+
+@pytest.mark.parametrize("config", CONFIGS)
+def test_config_files(config, tmp_path):
+    """README's first app is served by each documented config file."""
+    (tmp_path / "app.py").write_text(PYTHON[0], "utf-8")
+    (tmp_path / "conf.py").write_text(config, "utf-8")
+    line, output = commands(README, "curl")[0]
+    with served("gunicorn -c conf.py app:app", tmp_path) as address:
         assert fetch(address, Request.of(line)).strip() == output
 
 

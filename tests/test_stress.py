@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import http.client
 import itertools
+import json
 import os
 import random
+import signal
 import sys
 import threading
 import time
@@ -25,10 +28,13 @@ from flask_modelserve import Batch, InvalidRequest, ModelServe, batching, thread
 from flask_modelserve.threads import Handover
 
 from .crowds import PATIENCE, until
+from .fleet import KILL, Fleet, fleet, load, while_it_lasts
 from .test_metrics import samples
+from .test_processes import IN_FLIGHT, KINDS, OK, disturbances, files, oldest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 pytestmark = pytest.mark.skipif(
     "MODELSERVE_STRESS" not in os.environ, reason="a long run, by MODELSERVE_STRESS=100000"
@@ -250,3 +256,154 @@ def test_runner_killed_anywhere(
     assert statuses[200]
     assert app.test_client().post("/", json={"number": 1}).json == 2
     until(lambda: alive() <= before)
+
+
+def show(capsys: pytest.CaptureFixture[str], *figures: object) -> None:
+    """Print the figures of a long run, for whoever asked for it."""
+    with capsys.disabled():
+        print("\n" + ", ".join(map(str, figures)))  # noqa: T201
+
+
+@pytest.mark.parametrize("options", [[], ["--max-requests", "500"]], ids=str)
+def test_restarts_of_workers(
+    options: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """20,000 requests at 32 connections while workers come and go: each is answered and counted."""
+    with fleet(tmp_path, *options, WEB_CONCURRENCY="2") as server:
+        with load(server, clients=32, most=20_000) as sending:
+            disturbed = while_it_lasts(sending, *disturbances(server))
+        metrics = server.metrics()
+    show(
+        capsys,
+        f"{sending.right} of {sending.sent} right, {disturbed} signals",
+        f"{len(sending.by_worker)} workers, slowest {max(sending.seconds):.2f} s",
+    )
+    assert sending.lost == []
+    assert sending.right == metrics[OK] == 20_000
+    assert metrics[IN_FLIGHT] == 0
+
+
+def test_a_worker_killed_every_second(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """kill -9 for 20 seconds: only what the worker was answering is lost, and counts stay right."""
+    with fleet(tmp_path, WEB_CONCURRENCY="2") as server:
+        with load(server, clients=32) as sending:
+            for _ in range(20):
+                server.await_workers(2)
+                oldest(server, KILL)
+                sending.join(1)
+        metrics = server.metrics()
+        written = files(server)
+    show(
+        capsys,
+        f"{sending.right} of {sending.sent} right, {len(sending.lost)} lost",
+        f"counted {metrics[OK]:.0f}, slowest {max(sending.seconds):.2f} s, {len(written)} files",
+    )
+    assert len(sending.lost) <= 20 * 32
+    assert sending.right <= metrics[OK] <= sending.sent
+    assert metrics[IN_FLIGHT] == 0
+    assert len(written) <= 4 * KINDS
+
+
+DAY = """
+from flask import Flask
+from flask_modelserve import Batch, ModelServe
+
+app = Flask(__name__)
+serve = ModelServe(app)
+
+@serve.endpoint("/plain")
+def plain(number: int):
+    return 2 * number
+
+@serve.endpoint("/kept", cache=1)
+def kept(number: int):
+    return 2 * number
+
+@serve.endpoint("/batched", batch=Batch(8, max_wait=0.001))
+def batched(number: int):
+    return [2 * each for each in number]
+
+@serve.endpoint("/limited", timeout=5)
+def limited(number: int):
+    return 2 * number
+
+@serve.endpoint("/stream")
+def stream(number: int):
+    yield number
+    yield number
+"""
+
+
+class Day(threading.Thread):
+    """A client that sends to all endpoints of a day's app, on a connection that it keeps."""
+
+    def __init__(self, server: Fleet, requests: int) -> None:
+        super().__init__(daemon=True)
+        self._port = server.port
+        self._requests = requests
+        self.wrong: list[Any] = []
+        self.start()
+
+    def run(self) -> None:
+        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=PATIENCE)
+        for number in range(self._requests):
+            path = ("plain", "kept", "batched", "limited", "stream", "nowhere")[number % 6]
+            value: Any = number % 300 if number % 11 else "x" * (number % 3000)
+            connection.request("POST", f"/{path}", json.dumps({"number": value}))
+            response = connection.getresponse()
+            body = response.read()
+            if path == "nowhere":
+                right = response.status == 404
+            elif isinstance(value, str):
+                right = response.status == 400
+            elif path == "stream":
+                right = body == b"%d\n%d\n" % (value, value)
+            else:
+                right = body == b"%d" % (2 * value)
+            if not right:
+                self.wrong.append((path, value, response.status, body))
+        connection.close()
+
+
+def test_a_day(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A day's requests to all kinds of endpoints: memory stays what it was, and so do files."""
+
+    def send(server: Fleet, requests: int) -> list[Any]:
+        days = [Day(server, requests // 8) for _ in range(8)]
+        for day in days:
+            day.join()
+        return [wrong for day in days for wrong in day.wrong]
+
+    def resident(server: Fleet) -> dict[int, float]:
+        return {pid: psutil.Process(pid).memory_info().rss / 1e6 for pid in server.workers()}
+
+    begun = time.perf_counter()
+    with fleet(tmp_path, "--threads", "8", app=DAY, WEB_CONCURRENCY="2") as server:
+        assert (
+            send(server, 8 * (REQUESTS // 40)) == []
+        )  # memory is what it is once all code has run
+        server.metrics()
+        before = resident(server)
+        assert send(server, 8 * (REQUESTS // 10)) == []
+        metrics = server.metrics()
+        after = resident(server)
+        for _ in range(10):
+            workers = server.workers()
+            server.signal(signal.SIGHUP)
+            until(lambda workers=workers: server.workers().isdisjoint(workers))  # type: ignore[misc]
+            server.await_workers(2)
+        kept = {name: value for name, value in server.metrics().items() if name in metrics}
+        written = files(server)
+    counted = sum(value for name, value in metrics.items() if "modelserve_requests_total" in name)
+    show(
+        capsys,
+        f"{REQUESTS} requests in {time.perf_counter() - begun:.0f} s, {counted:.0f} counted",
+        f"memory before {before}, after {after} MB, {len(written)} files after 10 HUPs",
+    )
+    to_endpoints = sum(number % 6 != 5 for number in range(REQUESTS // 40))
+    to_endpoints += sum(number % 6 != 5 for number in range(REQUESTS // 10))
+    assert counted == 8 * to_endpoints
+    assert before.keys() == after.keys()
+    assert all(after[pid] - before[pid] < 10 for pid in before)
+    assert all(kept[name] >= metrics[name] for name in kept if name.endswith("_total"))
+    assert len(written) <= 8 * KINDS
