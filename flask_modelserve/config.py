@@ -21,6 +21,9 @@ class Config:
 
     ping_path: str | None = "/__ping"
     metrics_path: str | None = "/__metrics"
+    openapi_path: str | None = "/__openapi.json"
+    docs_path: str | None = "/__docs"
+    openapi_info: Mapping[str, Any] | None = None
     cache_max_bytes: int = 1_000_000  # memcached takes 1 MiB, key and overhead included
     cache_retry_seconds: float = 5.0
 

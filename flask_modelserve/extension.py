@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from .caching import AnswerCache, Store
 from .config import Config
 from .content import JSON, PROTOBUF_TYPES
+from .documents import Documents
 from .endpoint import Endpoint
 from .health import add_ping
 from .metrics import AppMetrics, EndpointMetrics
@@ -207,7 +208,9 @@ def _set_up(app: Flask, exporter: PrometheusMetrics | None) -> AppState:
     metrics = AppMetrics(app, exporter)
     metrics.add_route(app, config)
     add_ping(app, config)
-    return AppState(config=config, metrics=metrics)
+    state = AppState(config=config, metrics=metrics)
+    Documents(config, state.endpoints).add_routes(app)
+    return state
 
 
 def _refuse_routed(app: Flask, rule: str, methods: Sequence[str], instead: str) -> None:
