@@ -21,7 +21,8 @@ _SWAGGER = {"swagger-ui.css", "swagger-ui-bundle.js", "favicon-32x32.png"}
 # Swagger UI sets styles on its elements, and has its icons in its style sheet.
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; "
-    "img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
+    "img-src 'self' data:; connect-src 'self'; base-uri 'none'; "
+    "form-action 'none'; frame-ancestors 'self'"
 )
 
 _templates = Environment(autoescape=True, loader=PackageLoader(__name__, "."))
