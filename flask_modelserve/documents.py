@@ -33,7 +33,7 @@ class Documents:
         self._assets = f"{(config.docs_path or '').rstrip('/')}/assets/"
 
     def add_routes(self, app: Flask) -> None:
-        """Add the routes that are on; the page needs the document, which it reads in the browser."""
+        """Add the routes that are on; the page is off too without the document that it shows."""
         document, page = self._config.openapi_path, self._config.docs_path
         if document is None:
             return

@@ -265,9 +265,7 @@ def test_the_curl_lines_of_the_plain_page_work(without_swagger, language, monkey
         if "/nothing" in line:
             line = line.replace("-X POST", "-d ''")
         sent = Request.of(line.replace("http://localhost", "localhost"))
-        answer = client.open(
-            sent.path, method=sent.method, headers=sent.headers, data=sent.data
-        )
+        answer = client.open(sent.path, method=sent.method, headers=sent.headers, data=sent.data)
         assert answer.status_code == 200, (line, answer.text)
 
 
@@ -281,7 +279,7 @@ def test_the_plain_page_escapes_what_it_shows(without_swagger):
     nasty = Blueprint("nasty", __name__)
     serve = ModelServe(app)
 
-    @serve.endpoint("/'<any(\"<b>\"):kind>", blueprint=nasty, example={"text": NASTY})
+    @serve.endpoint('/\'<any("<b>"):kind>', blueprint=nasty, example={"text": NASTY})
     def shown(kind, text: str = NASTY):
         return text
 

@@ -13,13 +13,11 @@ import uuid
 from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from .classes import class_schema
-
 if TYPE_CHECKING:
     from .components import Components, Mode, Schema
 
-# orjson reads integers of 64 bits, with a sign or without.
-_INT = {"type": "integer", "format": "int64", "minimum": -(2**63), "maximum": 2**64 - 1}
+JSON_INTEGERS = range(-(2**63), 2**64)  # those that orjson reads, with a sign or without
+_INT = {"type": "integer", "minimum": JSON_INTEGERS[0], "maximum": JSON_INTEGERS[-1]}
 _PLAIN: dict[Any, Schema] = {
     None: {"type": "null"},
     type(None): {"type": "null"},
@@ -97,6 +95,8 @@ def _class_schema(kind: type, components: Components, mode: Mode) -> Schema:
         return {"type": "object"}
     if issubclass(kind, list | tuple | set | frozenset):
         return {"type": "array", "items": {}}
+    from .classes import class_schema
+
     try:
         return class_schema(kind, components, mode)
     except TypeError:  # a class that says nothing about its JSON form

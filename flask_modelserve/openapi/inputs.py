@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
     from ..spec import EndpointSpec
-    from .components import Components, Schema
+    from .components import Components, Mode, Schema
     from .docstring import Docstring
 
 
@@ -70,15 +70,14 @@ class Input:
         """Return the parameters of the query string."""
         if self.is_binary:
             from ..schema.messages import message_type
-
             from .messages import query_schemas
 
             message = message_type(self.spec.schema).type.desc()
             required = self._parameters().required
             return [
-                _query_parameter(path, schema, required=path in required)
-                for path, schema in query_schemas(message, self.components)
-                if path not in self.url
+                _query_parameter(path, schema, required=needed or name in required)
+                for name, path, schema, needed in query_schemas(message, self.components)
+                if name not in self.url
             ]
         body = self.components.schema(self.body())
         if self.spec.schema is None:
@@ -106,8 +105,8 @@ class Input:
         takes_more = parameters.takes_all or self.spec.ignore_unknown_fields
         return schema | ({} if takes_more else {"additionalProperties": False})
 
-    def _member(self, parameters: Parameters, name: str) -> Schema:
-        schema = annotation_schema(parameters.names[name], self.components, "Input")
+    def _member(self, parameters: Parameters, name: str, mode: Mode = "Input") -> Schema:
+        schema = annotation_schema(parameters.names[name], self.components, mode)
         about = self.docstring.parameters.get(name)
         if about:
             schema = schema | {"description": about}
@@ -120,7 +119,7 @@ class Input:
         """
         parameters = self._parameters()
         return {
-            name: self._member(parameters, name)
+            name: self._member(parameters, name, "Output")  # integers of any size
             if _is_converted(kind)
             else {"type": "string"} | self._described(self._member(parameters, name))
             for name, kind in parameters.names.items()

@@ -23,12 +23,12 @@ from protobuf import (
 from protobuf.plugin import get_comments
 
 from ..schema.shapes import element_of, is_required, special
-from .rules import is_needed, rules_schema
+from .rules import is_refused_without, rules_schema
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from protobuf import DescEnumValue, DescField
+    from protobuf import DescEnumValue, DescExtension, DescField
 
     from .components import Components, Mode, Schema
 
@@ -62,13 +62,14 @@ _SCALARS: dict[ScalarType, Schema] = {
     ScalarType.STRING: {"type": "string"},
     ScalarType.BYTES: _BYTES,
 }
+_PATH = r"[a-z][A-Za-z0-9]*(\.[a-z][A-Za-z0-9]*)*"
 _SPECIAL: dict[str, Schema] = {
     "Timestamp": {"type": "string", "format": "date-time"},
     # Not RFC 3339's format "duration". Eleven digits of seconds are 3,170 years.
     "Duration": {"type": "string", "pattern": r"^-?[0-9]{1,11}(\.[0-9]{1,9})?s$"},
     "FieldMask": {
         "type": "string",
-        "pattern": r"^([a-z][A-Za-z0-9]*(\.[a-z][A-Za-z0-9]*)*(,|$))*$",
+        "pattern": rf"^({_PATH}(,{_PATH})*)?$",
     },
     "Struct": {"type": "object"},
     "Value": {},
@@ -79,6 +80,7 @@ _SPECIAL: dict[str, Schema] = {
         "required": ["@type"],
     },
 }
+_NO_TEXT = ("object", "array", "null", None)  # types that a query string can't say
 
 
 def message_schema(
@@ -121,17 +123,19 @@ def _fields_schema(
         schema["description"] = comment
     schema["properties"] = {
         field.json_name: field_schema(field, components, mode) for field in description.fields
+    } | {
+        f"[{extension.type_name}]": _value_schema(extension, components, mode)
+        for extension in _extensions(description)
     }
     required = [
         field.json_name
         for field in description.fields
-        if is_required(field) or field.name in needed or (mode == "Input" and is_needed(field))
+        if field.name in needed or (_is_needed(field) if mode == "Input" else is_required(field))
     ]
     if required:
         schema["required"] = required
-    if description.proto.extension_range:
-        schema["patternProperties"] = {r"^\[.+\]$": {}}
-    schema["additionalProperties"] = False
+    if mode == "Input" or not description.proto.extension_range:
+        schema["additionalProperties"] = False
     rivals = [
         {"required": [one.json_name, other.json_name]}
         for oneof in description.oneofs
@@ -144,6 +148,17 @@ def _fields_schema(
 
 def field_schema(field: DescField, components: Components, mode: Mode) -> Schema:
     """Return the schema of one field, with its comment and its rules."""
+    schema = _value_schema(field, components, mode)
+    rules_schema(field, schema)
+    comment = comment_of(field)
+    if comment:
+        schema["description"] = comment
+    if field.deprecated:
+        schema["deprecated"] = True
+    return schema
+
+
+def _value_schema(field: DescField | DescExtension, components: Components, mode: Mode) -> Schema:
     value = field.value
     element = _element_schema(element_of(field), components, mode)
     if isinstance(value, DescFieldValueList):
@@ -155,19 +170,23 @@ def field_schema(field: DescField, components: Components, mode: Mode) -> Schema
             schema["propertyNames"] = keys
     else:
         schema = element
-    rules_schema(field, schema)
-    comment = comment_of(field)
-    if comment:
-        schema["description"] = comment
-    if field.deprecated:
-        schema["deprecated"] = True
     return schema
+
+
+def _extensions(description: DescMessage) -> list[DescExtension]:
+    """Return the extensions of a message type that its own file declares."""
+    file = description.file
+    nested = [each for message in file.messages for each in message.nested_extensions]
+    return [each for each in (*file.extensions, *nested) if each.extendee is description]
 
 
 def query_schemas(
     description: DescMessage, components: Components, parents: tuple[DescField, ...] = ()
-) -> Iterator[tuple[str, Schema]]:
-    """Yield what of a message a query string can say: paths as ``a.b``, and their schemas."""
+) -> Iterator[tuple[str, str, Schema, bool]]:
+    """Yield what of a message a query string can say.
+
+    Of each field: its proto name, its path as ``a.b``, its schema, and whether it is needed.
+    """
     for field in description.fields:
         way = (*parents, field)
         element = element_of(field)
@@ -178,9 +197,14 @@ def query_schemas(
                 yield from query_schemas(element, components, way)
         elif not isinstance(field.value, DescFieldValueMap):
             schema = field_schema(field, components, "Input")
-            is_open = schema.get("items", schema).get("type") in {"object", "array", None}
-            if isinstance(element, DescEnum) or not is_open:
-                yield path, schema
+            kind = components.schema(schema.get("items", schema)).get("type")
+            if kind not in _NO_TEXT:
+                name = ".".join(each.name for each in way)
+                yield name, path, schema, not parents and _is_needed(field)
+
+
+def _is_needed(field: DescField) -> bool:
+    return is_required(field) or is_refused_without(field)
 
 
 def _key_schema(key: ScalarType) -> Schema:

@@ -7,6 +7,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from ..schema.model import extra_of
+from .annotations import JSON_INTEGERS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -34,8 +35,8 @@ def model_schema(
         ignore_unknown_fields: Whether the endpoint accepts fields that the class does not have.
     """
     described = _described(model, mode)
-    if extra_of(model, ignore_unknown_fields) == "forbid":
-        _close(described)
+    if mode == "Input":
+        _bound(described, is_closed=extra_of(model, ignore_unknown_fields) == "forbid")
     definitions: dict[str, Schema] = described.pop("$defs", {})
     if "$ref" in described:  # a class that holds itself
         described = dict(definitions[described["$ref"].removeprefix(_DEFINITION)])
@@ -67,16 +68,19 @@ def _alias(model: Any, field: str, described: Schema) -> str:
     return alias if isinstance(alias, str) else field
 
 
-def _close(value: Any) -> None:
-    """Say of every object that it takes no other members, as ``extra="forbid"`` does."""
+def _bound(value: Any, *, is_closed: bool) -> None:
+    """Add what the class leaves to its caller: the size of integers, and unknown fields."""
     if isinstance(value, list):
         for item in value:
-            _close(item)
+            _bound(item, is_closed=is_closed)
     elif isinstance(value, dict):
-        if value.get("type") == "object" and isinstance(value.get("properties"), dict):
+        if value.get("type") == "integer":
+            least, most = JSON_INTEGERS[0], JSON_INTEGERS[-1]
+            value.update({"minimum": least, "maximum": most} | value)
+        if is_closed and value.get("type") == "object" and "properties" in value:
             value["additionalProperties"] = False
         for item in value.values():
-            _close(item)
+            _bound(item, is_closed=is_closed)
 
 
 def _move(

@@ -56,7 +56,7 @@ def rules_schema(field: DescField, schema: Schema) -> None:
         _add(rules, schema)
 
 
-def is_needed(field: DescField) -> bool:
+def is_refused_without(field: DescField) -> bool:
     """Tell whether the rules refuse a message for lack of a field, since its zero breaks them."""
     parent: Any = field.parent.type
     return field.name in _broken_by_nothing(parent)
