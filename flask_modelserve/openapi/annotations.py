@@ -120,7 +120,12 @@ def _members_schema(
         text = inspect.cleandoc(vars(kind).get("__doc__") or "")
         if text and not text.startswith(f"{kind.__name__}("):  # as dataclasses make for themselves
             schema["description"] = text
-        names = [name for name in members if name in required]
+        # A TypedDict whose annotations are texts does not know which of them say NotRequired.
+        names = [
+            name
+            for name, member in members.items()
+            if name in required and typing.get_origin(member) is not typing.NotRequired
+        ]
         return schema | ({"required": names} if names else {})
 
     return components.reference(kind.__name__, mode, kind, make)

@@ -23,6 +23,15 @@ if TYPE_CHECKING:
     from .components import Components, Mode, Schema
     from .docstring import Docstring
 
+_KINDS: dict[str, set[type]] = {
+    "string": {str},
+    "integer": {int},
+    "number": {int, float},
+    "boolean": {bool},
+    "array": {list},
+    "object": {dict},
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Input:
@@ -107,10 +116,14 @@ class Input:
 
     def _member(self, parameters: Parameters, name: str, mode: Mode = "Input") -> Schema:
         schema = annotation_schema(parameters.names[name], self.components, mode)
+        return self._explained(parameters, name, schema)
+
+    def _explained(self, parameters: Parameters, name: str, schema: Schema) -> Schema:
+        """Return a parameter's schema with what the docstring says of it, and its default."""
         about = self.docstring.parameters.get(name)
         if about:
             schema = schema | {"description": about}
-        return schema | _default(parameters, name)
+        return schema | _default(parameters, name, schema)
 
     def _text_properties(self) -> dict[str, Schema]:
         """Return the schemas of parameters that are read from a query string's texts.
@@ -121,13 +134,9 @@ class Input:
         return {
             name: self._member(parameters, name, "Output")  # integers of any size
             if _is_converted(kind)
-            else {"type": "string"} | self._described(self._member(parameters, name))
+            else self._explained(parameters, name, {"type": "string"})
             for name, kind in parameters.names.items()
         }
-
-    @staticmethod
-    def _described(schema: Schema) -> Schema:
-        return {key: schema[key] for key in ("description", "default") if key in schema}
 
     def _is_object(self, schema: Schema) -> bool:
         target = self.components.schema(schema)
@@ -165,11 +174,23 @@ def _is_converted(annotation: Any) -> bool:
     return kind in {int, float, bool, str}
 
 
-def _default(parameters: Parameters, name: str) -> Schema:
+def _default(parameters: Parameters, name: str, schema: Schema) -> Schema:
     default = parameters.defaults.get(name, inspect.Parameter.empty)
     if default is inspect.Parameter.empty or default is None:
         return {}  # None says that it may be left out, which "required" says already
     try:
-        return {"default": orjson.loads(dumps(default))}
+        value = orjson.loads(dumps(default))
     except Exception:  # whatever writing an object of the user's may raise
         return {}
+    return {"default": value} if _fits(value, schema) else {}
+
+
+def _fits(value: Any, schema: Schema) -> bool:
+    """Tell whether a default is of its schema's type, which nothing makes a function's be."""
+    if "anyOf" in schema:
+        return any(_fits(value, option) for option in schema["anyOf"])
+    if "enum" in schema:
+        options: list[Any] = schema["enum"]
+        return value in options
+    kinds = _KINDS.get(schema.get("type", ""))
+    return kinds is None or type(value) in kinds
