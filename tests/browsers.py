@@ -53,7 +53,7 @@ class Browser:
         )
 
     def complaints(self) -> list[str]:
-        """Return the errors in the console since the page was opened, those of policies included."""
+        """Return the errors in the console, refusals by the policy included."""
         log = self.driver.get_log("browser")
         return [entry["message"] for entry in log if entry["level"] == "SEVERE"]
 

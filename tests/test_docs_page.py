@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import importlib
 import re
 import shlex
 import sys
-import threading
-from contextlib import contextmanager
 from html.parser import HTMLParser
-from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.parse import urljoin
 
 import pytest
@@ -18,51 +13,18 @@ from flask import Blueprint, Flask
 from pydantic import BaseModel, Field
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 from werkzeug.middleware.proxy_fix import ProxyFix
-from werkzeug.serving import WSGIRequestHandler, make_server
 
 from flask_modelserve import ModelServe
 
 from .browsers import chromium
 from .documents import Request
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-EXAMPLES = Path(__file__).parents[1] / "examples"
-
-
-class Quiet(WSGIRequestHandler):
-    def log_request(self, *_args: object) -> None:
-        """Leave the terminal to pytest."""
-
-
-@contextmanager
-def listening(wsgi_app) -> Iterator[str]:
-    """Serve an app on a free port, and yield its address."""
-    server = make_server("127.0.0.1", 0, wsgi_app, threaded=True, request_handler=Quiet)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+from .serving import listening
 
 
 @pytest.fixture(scope="module")
 def browser():
     with chromium() as browser:
         yield browser
-
-
-@pytest.fixture
-def language(monkeypatch: pytest.MonkeyPatch) -> Flask:
-    """The example of README."""
-    monkeypatch.syspath_prepend(EXAMPLES / "language")
-    for name in ("app", "language_pb2"):
-        monkeypatch.delitem(sys.modules, name, raising=False)
-    return importlib.import_module("app").app
 
 
 def _try_out(browser, body: str | None = None) -> str:
@@ -258,13 +220,12 @@ def test_the_curl_lines_of_the_plain_page_work(without_swagger, language, monkey
         return {}
 
     client = language.test_client()
-    lines = [code for code in Cells(client.get("/__docs").text).texts["pre"]]
+    lines = Cells(client.get("/__docs").text).texts["pre"]
     assert len(lines) == 4
     for line in lines:
         assert shlex.split(line)[0] == "curl"
-        if "/nothing" in line:
-            line = line.replace("-X POST", "-d ''")
-        sent = Request.of(line.replace("http://localhost", "localhost"))
+        known = line.replace("-X POST", "-d ''").replace("http://localhost", "localhost")
+        sent = Request.of(known)
         answer = client.open(sent.path, method=sent.method, headers=sent.headers, data=sent.data)
         assert answer.status_code == 200, (line, answer.text)
 

@@ -105,7 +105,9 @@ def _move(
             return _move(target, definitions[target], definitions, components, mode)["$ref"]
         return value
 
-    return components.reference(name, mode, text, lambda: moved(schema))
+    # It has the class's name already, and client generators name their classes by titles.
+    untitled = {key: item for key, item in schema.items() if key != "title"}
+    return components.reference(name, mode, text, lambda: moved(untitled))
 
 
 def _closure(schema: Any, definitions: dict[str, Schema]) -> set[str]:
