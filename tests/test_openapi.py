@@ -5,18 +5,21 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import enum
+import functools
 import subprocess
 import sys
 import uuid  # noqa: TC003 - so is that
 from collections.abc import Iterator  # noqa: TC003 - an endpoint's annotation is evaluated
 from typing import Annotated, Any, Literal, NotRequired, TypedDict
 
+import numpy as np
 import pytest
 import schemathesis
 from flask import Blueprint, Flask
 from google.protobuf import struct_pb2
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from openapi_spec_validator import validate
 from pydantic import BaseModel, ConfigDict, Field
 from schemathesis.specs.openapi.checks import negative_data_rejection
@@ -230,6 +233,12 @@ class Scored(BaseModel):
     score: int
 
 
+class Undescribable(BaseModel):
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+
+    it: np.ndarray
+
+
 def returning(annotation: Any):
     def function():
         return None
@@ -254,6 +263,10 @@ def returning(annotation: Any):
         ("NotThere", {}),
         (object(), {}),
         (None, {"type": "null"}),
+        (Literal["a", 1], {"enum": ["a", 1]}),
+        (Literal[b"bytes"], {}),
+        (NDArray[np.float64], {}),
+        (Undescribable, ref("Undescribable")),
     ],
     ids=repr,
 )
@@ -683,6 +696,35 @@ def test_classes_and_instances_are_described_by_their_call(app, serve):
     assert paths["/silent"]["post"]["summary"] == "Say nothing."
     for path in ("/model", "/silent"):
         assert body_of(paths[path]["post"])["properties"] == {"text": {"type": "string"}}
+
+
+def test_a_partial_is_described_by_its_function(app, serve):
+    """What is bound already is no field, and the docstring is the function's."""
+
+    def scale(number: float, factor: float):
+        """Scale a number."""
+        return number * factor
+
+    serve.endpoint("/double")(functools.partial(scale, factor=2))
+    operation = operation_of(app, "/double")
+    assert operation["summary"] == "Scale a number."
+    assert body_of(operation)["required"] == ["number"]
+
+
+def test_what_orjson_can_not_write_is_in_the_document_all_the_same(app, serve):
+    """Bounds beyond 64 bits, infinite defaults and odd methods spoil nothing."""
+
+    class Huge(BaseModel):
+        count: int = Field(1, le=10**30)
+        ratio: float = float("inf")
+
+    @serve.endpoint("/huge", schema=Huge, methods=["POST", "PURGE"])
+    def huge(count=1):
+        return count
+
+    shown = schema_of(app, "Huge")["properties"]
+    assert shown["count"]["maximum"] == 10**30
+    assert document_of(app)["paths"]["/huge"].keys() == {"post"}
 
 
 def test_a_well_known_type_may_be_the_request(app, serve):

@@ -32,6 +32,7 @@ _PLAIN: dict[Any, Schema] = {
     decimal.Decimal: {"type": "string"},
     uuid.UUID: {"type": "string", "format": "uuid"},
 }
+_CONTAINERS = {"builtins", "collections", "collections.abc"}  # those whose arguments are elements
 
 
 def annotation_schema(annotation: Any, components: Components, mode: Mode) -> Schema:
@@ -64,11 +65,11 @@ def _generic_schema(annotation: Any, components: Components, mode: Mode) -> Sche
     if origin in {typing.Required, typing.NotRequired, typing.Final}:
         return of(arguments[0])
     if origin is typing.Literal:
-        return {"enum": list(arguments)}
+        return _choice(arguments)
     if origin in {typing.Union, types.UnionType}:
         parts = [of(part) for part in arguments]
         return {} if {} in parts else {"anyOf": parts}
-    if not isinstance(origin, type):
+    if not isinstance(origin, type) or origin.__module__ not in _CONTAINERS:
         return {}
     if issubclass(origin, Mapping):
         values = of(arguments[-1])
@@ -82,9 +83,15 @@ def _generic_schema(annotation: Any, components: Components, mode: Mode) -> Sche
     return {}
 
 
+def _choice(options: Iterable[Any]) -> Schema:
+    values = [each.value if isinstance(each, enum.Enum) else each for each in options]
+    is_json = all(value is None or isinstance(value, str | int | float) for value in values)
+    return {"enum": values} if is_json else {}
+
+
 def _class_schema(kind: type, components: Components, mode: Mode) -> Schema:
     if issubclass(kind, enum.Enum):
-        return {"enum": [member.value for member in kind]}
+        return _choice(kind)
     if typing.is_typeddict(kind):
         required: frozenset[str] = kind.__required_keys__  # type: ignore[attr-defined]  # it has
         return _members_schema(kind, required, components, mode)

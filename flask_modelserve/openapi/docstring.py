@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import re
 from dataclasses import dataclass, field
 from typing import Any
-
-from ..parameters import innermost
 
 _SECTION = re.compile(
     r"^(Args|Arguments|Attributes|Example|Examples|Note|Notes|Parameters|Raises|Returns|Yields)"
@@ -46,18 +45,15 @@ class Docstring:
 
 
 def _text(handler: Any) -> str:
-    """Return a docstring of the user's own: not one that a class has from a base or from Python."""
-    if isinstance(handler, type):
-        documented = [handler, vars(handler).get("__call__")]
-    elif inspect.isroutine(handler):
-        documented = [handler]
-    else:
-        documented = [innermost(handler), type(handler)]
-    for each in documented:
-        text = vars(each).get("__doc__") if isinstance(each, type) else getattr(each, "__doc__", "")
-        if text:
-            return inspect.cleandoc(text)
-    return ""
+    """Return the docstring of a function; of a class or an instance its call's, or its own."""
+    while isinstance(handler, functools.partial):
+        handler = handler.func
+    if inspect.isroutine(handler):
+        return inspect.cleandoc(handler.__doc__ or "")
+    kind = handler if isinstance(handler, type) else type(handler)
+    called = vars(kind).get("__call__")
+    text = getattr(called, "__doc__", None) or vars(kind).get("__doc__")
+    return inspect.cleandoc(text or "")
 
 
 def _one_line(text: str) -> str:

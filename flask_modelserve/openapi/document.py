@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import json  # orjson writes no integers over 64 bits, which a model may have as a bound
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import orjson
-
 from .components import Components
-from .operation import Operation
+from .operation import METHODS, Operation
 from .paths import path_of, path_parameters
 from .problems import problem_schemas
 
@@ -63,7 +62,7 @@ class Document:
         if tags:
             document["tags"] = [{"name": tag} for tag in tags]
         value = components.resolve(document)
-        return cls(value=value, body=orjson.dumps(value))
+        return cls(value=value, body=json.dumps(value).encode())
 
 
 def _operations(
@@ -73,7 +72,8 @@ def _operations(
         endpoint = endpoints.get(rule.endpoint)
         if endpoint is not None:
             for method in endpoint.spec.methods:
-                yield Operation(rule.endpoint, endpoint.spec, rule, method, components)
+                if method.lower() in METHODS:  # OpenAPI has no place for others
+                    yield Operation(rule.endpoint, endpoint.spec, rule, method, components)
 
 
 def _unique(name: str, taken: set[str]) -> str:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from .components import Components, Mode, Schema
 
 _DEFINITION = "#/$defs/"
+_UNSAYABLE: Any = object()
 
 
 def model_schema(
@@ -54,8 +55,16 @@ def _described(model: Any, mode: Mode) -> Schema:
     options: dict[str, Any] = {}
     if "mode" in inspect.signature(describe).parameters:
         options["mode"] = "validation" if mode == "Input" else "serialization"
-    # A copy, since a class may keep what it returns.
-    schema: Schema = json.loads(json.dumps(describe(**options)))
+    try:
+        text = json.dumps(describe(**options))
+    except Exception:  # what a class has no schema for is its own affair, and no other endpoint's
+        return {}
+    # A copy, since a class may keep what it returns; without infinite defaults.
+    schema: Schema = json.loads(
+        text,
+        parse_constant=lambda _: _UNSAYABLE,
+        object_hook=lambda it: {key: item for key, item in it.items() if item is not _UNSAYABLE},
+    )
     return schema
 
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from ..spec import EndpointSpec
     from .components import Components, Schema
 
+METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
 _STREAMED = (
     "Items one by one, as they are made: lines of JSON, or server-sent events. Each is of this "
     "schema. After an error the last one is a problem document, as an event named `error`."

@@ -6,9 +6,10 @@ import json
 import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from ...content import JSON
+from ..operation import METHODS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     Schema = Mapping[str, Any]
 
 _SAMPLES = {"string": "text", "integer": 0, "number": 0.0, "boolean": True, "null": None}
-_METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ def entries_of(document: Schema, root: str) -> list[Entry]:
     return [
         reader.entry(method, path, item, root)
         for path, item in document["paths"].items()
-        for method in _METHODS
+        for method in METHODS
         if method in item
     ]
 
@@ -78,7 +78,7 @@ class _Reader:
             description=operation.get("description", ""),
             fields=fields,
             answer=list(self._members(next(iter(answers.values()))["schema"])),
-            curl=self._curl(method, root.rstrip("/") + path, parameters, body),
+            curl=self._curl(method, root.rstrip("/") + quote(path, safe="/{}"), parameters, body),
         )
 
     def _members(self, schema: Schema) -> Iterator[Field]:
@@ -120,7 +120,7 @@ class _Reader:
         for each in parameters:
             value = each.get("example", self._sample(each["schema"]))
             if each["in"] == "path":
-                url = url.replace(f"{{{each['name']}}}", str(value))
+                url = url.replace(f"{{{each['name']}}}", quote(str(value)))
             elif each.get("required") or "example" in each:
                 query.append((each["name"], _text(value)))
         if query:
