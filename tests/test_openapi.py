@@ -17,7 +17,7 @@ import pytest
 import schemathesis
 from flask import Blueprint, Flask
 from google.protobuf import struct_pb2
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, assume, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from openapi_spec_validator import validate
@@ -857,6 +857,8 @@ def test_endpoints_keep_what_the_document_says(operation, mode):
     )
     @given(case=operation.as_strategy(generation_mode=mode))
     def check(case):
+        # An empty list leaves no trace in a URL, and then nothing is wrong with it.
+        assume([] not in (case.query or {}).values())
         if operation.path == "/every" and mode is schemathesis.GenerationMode.POSITIVE:
             case.body = _without_any(case.body)
         lenient = operation.path in LENIENT
