@@ -365,6 +365,23 @@ def test_comments_of_the_proto_are_descriptions(app, serve):
     assert shown == "No other message refers to it: only an Any may hold it."
 
 
+def test_a_docstring_speaks_for_a_message_without_comments(app, serve):
+    """What a function's docstring says of its parameters is told where the schema is shared."""
+
+    @serve.endpoint("/order", schema=ruled_pb2.Order, version="2")
+    def order(email, low=0):
+        """Order something.
+
+        Args:
+            email: Who orders it.
+            low: How much at least.
+        """
+        return email
+
+    shown = operation_of(app, "/order")["description"]
+    assert shown == "* `email`: Who orders it.\n* `low`: How much at least.\n\nModel version: 2"
+
+
 def test_comments_of_a_descriptor_with_source_info_are_descriptions(app, serve, tmp_path):
     """Messages, fields and enum values of a descriptor set made with its comments."""
     from grpc_tools import protoc

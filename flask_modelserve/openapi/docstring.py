@@ -43,6 +43,10 @@ class Docstring:
             parameters={name: _one_line(about) for name, about in _PARAMETER.findall(arguments)},
         )
 
+    def listed(self) -> str:
+        """Return what it says of the parameters as a list in Markdown."""
+        return "\n".join(f"* `{name}`: {about}" for name, about in self.parameters.items())
+
 
 def _text(handler: Any) -> str:
     """Return the docstring of a function; of a class or an instance its call's, or its own."""

@@ -70,7 +70,9 @@ class Operation:
             described["tags"] = [self.tag]
         if docstring.summary:
             described["summary"] = docstring.summary
-        text = "\n\n".join(filter(None, (docstring.description, self._notes())))
+        # A schema class, which other endpoints may share, has words of its own for its fields.
+        fields = "" if self.spec.schema is None else docstring.listed()
+        text = "\n\n".join(filter(None, (docstring.description, fields, self._notes())))
         if text:
             described["description"] = text
         reads_query = self.method in {"GET", "HEAD"}
