@@ -22,6 +22,9 @@ class Config:
     ping_path: str | None = "/__ping"
     ready_path: str | None = "/__ready"
     metrics_path: str | None = "/__metrics"
+    openapi_path: str | None = "/__openapi.json"
+    docs_path: str | None = "/__docs"
+    openapi_info: Mapping[str, Any] | None = None
     guard: Callable[..., Any] | None = None
     max_body_bytes: int | None = 16_777_216
     json_logs: bool = False

@@ -85,6 +85,11 @@ class Endpoint:
         self._example: Example | None = None
         self._streamer = Streamer(self._response, self._failures, metrics) if spec.streams else None
 
+    @property
+    def spec(self) -> EndpointSpec:
+        """What the user declared."""
+        return self._spec
+
     def answer(self, **url: Any) -> Response:
         """Answer one request; ``url`` holds the URL's arguments."""
         in_flight = self._in_flight

@@ -10,6 +10,7 @@ from .body import BodyReader
 from .caching import AnswerCache
 from .config import PREFIX, Config
 from .content import JSON, PROTOBUF_TYPES
+from .documents import Documents
 from .endpoint import Endpoint
 from .health import add_ping, add_ready
 from .logs import write_json_logs
@@ -226,6 +227,7 @@ def _set_up(app: Flask, exporter: PrometheusMetrics | None) -> AppState:
         write_json_logs(app)
     is_set = app.config.get(f"{PREFIX}MAX_BODY_BYTES") is not None
     body = BodyReader(app, config.max_body_bytes, yields=not is_set)
+    Documents(config, endpoints).add_routes(app)
     return AppState(config, metrics, body, warm_up, endpoints)
 
 

@@ -97,6 +97,18 @@ class Parameters:
             )
 
 
+def returned(function: Callable[..., Any], *, in_columns: bool = False) -> Any:
+    """Return what a function's signature says that it returns, or ``inspect.Parameter.empty``.
+
+    Args:
+        function: A function, or an instance with ``__call__``.
+        in_columns: It is batched: ``list[int]`` stands for the ``int`` of each request.
+    """
+    known = getattr(innermost(function), "__globals__", {})
+    annotation = _resolve(_signature(function).return_annotation, known)
+    return _element(annotation) if in_columns else annotation
+
+
 def innermost(function: Any) -> Any:
     """Return the function beneath decorators, partials and instances."""
     while True:

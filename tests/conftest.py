@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,6 +14,8 @@ from flask_modelserve import ModelServe
 
 if TYPE_CHECKING:
     from flask.testing import FlaskClient
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
 
 
 @pytest.fixture
@@ -27,3 +32,12 @@ def serve(app: Flask) -> ModelServe:
 @pytest.fixture
 def client(app: Flask) -> FlaskClient:
     return app.test_client()
+
+
+@pytest.fixture
+def language(monkeypatch: pytest.MonkeyPatch) -> Flask:
+    """The example of README."""
+    monkeypatch.syspath_prepend(EXAMPLES / "language")
+    for name in ("app", "language_pb2"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    return importlib.import_module("app").app

@@ -26,23 +26,32 @@ def free_port() -> int:
         return port
 
 
+def program(name: str) -> str:
+    """Return where a program is.
+
+    Without it the test is skipped, but not in CI: `.ci/run` installs it.
+
+    Raises:
+        RuntimeError: In CI, if the program is not installed.
+    """
+    found = shutil.which(name)
+    if found is not None:
+        return found
+    if os.environ.get("CI"):
+        raise RuntimeError(f"{name} is not installed: .ci/run shows how to get it")
+    pytest.skip(f"{name} is not installed")
+
+
 @contextlib.contextmanager
 def running(
     *command: str, port: int, stop: signal.Signals = signal.SIGTERM
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Run a server until it listens, and stop it at the end.
 
-    Without the program the test is skipped, but not in CI: `.ci/run` installs it.
-
     Raises:
         RuntimeError: If the program ends before it listens.
     """
-    program = shutil.which(command[0])
-    if program is None:
-        if os.environ.get("CI"):
-            raise RuntimeError(f"{command[0]} is not installed: .ci/run shows how to get it")
-        pytest.skip(f"{command[0]} is not installed")
-    process = subprocess.Popen([program, *command[1:]], stdout=subprocess.DEVNULL)
+    process = subprocess.Popen([program(command[0]), *command[1:]], stdout=subprocess.DEVNULL)
     try:
         _wait_for(process, port)
         yield process

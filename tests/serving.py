@@ -15,6 +15,8 @@ import urllib.request
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from werkzeug.serving import WSGIRequestHandler, make_server
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
@@ -22,6 +24,25 @@ if TYPE_CHECKING:
     from .documents import Request
 
 _ADDRESS = re.compile(r"http://(?:127\.0\.0\.1|0\.0\.0\.0)(:\d+)")
+
+
+class Quiet(WSGIRequestHandler):
+    def log_request(self, *_args: object) -> None:
+        """Leave the terminal to pytest."""
+
+
+@contextmanager
+def listening(wsgi_app) -> Iterator[str]:
+    """Serve an app on a free port, and yield its address."""
+    server = make_server("127.0.0.1", 0, wsgi_app, threaded=True, request_handler=Quiet)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
 
 
 @contextmanager

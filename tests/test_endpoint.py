@@ -564,3 +564,44 @@ def test_message_class_out_of_reach(client: FlaskClient, serve: ModelServe) -> N
         return request.number + 1
 
     assert client.post("/", json={"number": 1}).json == 2
+
+
+@pytest.mark.parametrize(
+    ("sent", "got"), [("1.0", 1), ("-3e2", -300), ("9007199254740992.0", 2**53)]
+)
+def test_a_whole_number_is_an_integer_however_it_is_written(serve, client, sent, got):
+    """1.0 is an integer to JSON Schema, and to functions that ask for one."""
+
+    @serve.endpoint("/number")
+    def number(it: int):
+        return {"type": type(it).__name__, "it": it}
+
+    answer = client.post("/number", data=f'{{"it": {sent}}}')
+    assert answer.json == {"type": "int", "it": got}
+
+
+@pytest.mark.parametrize("sent", ["1.5", "1e300", "9007199254740994.0", "-9223372036854775809"])
+def test_a_number_that_may_have_been_another_is_no_integer(serve, client, sent):
+    """What a float can't hold exactly is refused rather than changed."""
+
+    @serve.endpoint("/number")
+    def number(it: int):
+        return it
+
+    answer = client.post("/number", data=f'{{"it": {sent}}}')
+    assert answer.status_code == 400
+    assert answer.json["errors"] == [
+        {"field": "it", "message": "must be an integer of 64 bits, not a fraction"}
+    ]
+
+
+@pytest.mark.parametrize("text", ["true", "false"])
+def test_a_wrapped_bool_in_a_query_string(serve, client, text):
+    """A google.protobuf.BoolValue is true or false, as a plain bool is."""
+    from tests.protos import every_pb2
+
+    @serve.endpoint("/every", schema=every_pb2.Every, methods=["GET"])
+    def every(bool_value):
+        return bool_value
+
+    assert client.get(f"/every?boolValue={text}").json is (text == "true")

@@ -94,7 +94,7 @@ def _member(module: types.ModuleType, name: str) -> Any:
         ) from None
 
 
-def _kind(schema: Any, option: str) -> str:
+def kind_of(schema: Any, option: str) -> str:
     """Tell which module compiles a schema class.
 
     Raises:
@@ -142,7 +142,7 @@ def compile_request(
         from .signature import SignatureRequest
 
         return SignatureRequest(parameters, ignore_unknown_fields, loads)
-    if _kind(schema, "schema") == "protobuf":
+    if kind_of(schema, "schema") == "protobuf":
         from .protobuf import MessageRequest
 
         return MessageRequest(schema, parameters, ignore_unknown_fields)
@@ -165,7 +165,7 @@ def compile_response(schema: Any, *, dumps: Callable[[Any], bytes]) -> ResponseS
         from .signature import AnyResponse
 
         return AnyResponse(dumps)
-    if _kind(schema, "response_schema") == "protobuf":
+    if kind_of(schema, "response_schema") == "protobuf":
         from .protobuf import MessageResponse
 
         return MessageResponse(schema)

@@ -98,13 +98,18 @@ class ModelResponse:
 
 def _validator(schema: Any, ignore_unknown_fields: bool) -> Any:
     """Return ``model_validate``, told what to do with unknown fields unless the class says it."""
-    validate = schema.model_validate
+    extra = extra_of(schema, ignore_unknown_fields)
+    return schema.model_validate if extra is None else partial(schema.model_validate, extra=extra)
+
+
+def extra_of(schema: Any, ignore_unknown_fields: bool) -> str | None:
+    """Return what a class is told to do with unknown fields; None where it is left to itself."""
     if (
-        "extra" in inspect.signature(validate).parameters
+        "extra" in inspect.signature(schema.model_validate).parameters
         and getattr(schema, "model_config", {}).get("extra") is None
     ):
-        return partial(validate, extra="ignore" if ignore_unknown_fields else "forbid")
-    return validate
+        return "ignore" if ignore_unknown_fields else "forbid"
+    return None
 
 
 def _errors(error: Exception) -> list[FieldError]:

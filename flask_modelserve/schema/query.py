@@ -53,8 +53,15 @@ def _query_value(field: Any, texts: list[str]) -> Any:
 
 def _query_item(kind: Any, text: str) -> Any:
     """Give a text the JSON type that ProtoJSON wants where a string won't do: bool, enum number."""
-    if text in {"true", "false"} and getattr(kind, "scalar", kind) is ScalarType.BOOL:
+    if text in {"true", "false"} and _is_bool(kind):
         return text == "true"
     if text.lstrip("-").isdecimal() and isinstance(getattr(kind, "enum", kind), DescEnum):
         return int(text)
     return text
+
+
+def _is_bool(kind: Any) -> bool:
+    message = getattr(kind, "message", kind)
+    if isinstance(message, DescMessage):
+        return special(message) == "BoolValue"
+    return getattr(kind, "scalar", kind) is ScalarType.BOOL

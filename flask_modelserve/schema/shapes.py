@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from protobuf import (
     DescEnum,
+    DescExtension,
     DescField,
     DescFieldValueList,
     DescFieldValueMap,
@@ -282,7 +283,7 @@ class Shapes:
         return each
 
 
-def element_of(description: DescField) -> ScalarType | DescMessage | DescEnum:
+def element_of(description: DescField | DescExtension) -> ScalarType | DescMessage | DescEnum:
     """Return what a field holds: of a list the elements, of a map the values."""
     value = description.value
     if isinstance(value, DescFieldValueList):

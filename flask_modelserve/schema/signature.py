@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from . import Arguments
 
 _BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
+_MAX_EXACT = 2**53  # beyond it a float may stand for another integer than was sent
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", re.ASCII)
 
 
@@ -114,13 +115,33 @@ class SignatureRequest:
 
     def _refuse_wrong_types(self, value: Arguments) -> None:
         """Refuse JSON values that the parameters' annotations don't allow."""
-        errors: list[FieldError] = [
-            {"field": name, "message": f"must be {expected}, not {_json_type(value[name])}"}
-            for name, (expected, kinds) in self._checks.items()
-            if name in value and type(value[name]) not in kinds
+        wrong = [
+            name
+            for name, (_, kinds) in self._checks.items()
+            if name in value and type(value[name]) not in kinds and not self._mend(value, name)
         ]
-        if errors:
-            raise InvalidRequest("The request does not fit the endpoint.", errors=errors)
+        if wrong:
+            raise InvalidRequest(
+                "The request does not fit the endpoint.",
+                errors=[
+                    {
+                        "field": name,
+                        "message": f"must be {self._checks[name][0]}, "
+                        f"not {_json_type(value[name])}",
+                    }
+                    for name in wrong
+                ],
+            )
+
+    def _mend(self, value: Arguments, name: str) -> bool:
+        """Make an integer of a number such as 1.0, which JSON Schema calls an integer too."""
+        number = value[name]
+        if int not in self._checks[name][1] or type(number) is not float:
+            return False
+        if not (number.is_integer() and abs(number) <= _MAX_EXACT):
+            return False
+        value[name] = int(number)
+        return True
 
     def _known(self, value: Arguments) -> Arguments:
         """Refuse or drop what the function has no parameter for."""
