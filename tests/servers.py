@@ -14,6 +14,7 @@ import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 
 def free_port() -> int:
@@ -24,21 +25,27 @@ def free_port() -> int:
         return port
 
 
+def program(name: str) -> str:
+    """Return where a program is.
+
+    Without it the test is skipped, but not in CI: `.ci/run` installs it.
+    """
+    found = shutil.which(name)
+    if found is None:
+        if os.environ.get("CI"):
+            raise RuntimeError(f"{name} is not installed: .ci/run shows how to get it")
+        pytest.skip(f"{name} is not installed")
+    return found
+
+
 @contextlib.contextmanager
 def running(*command: str, port: int) -> Iterator[subprocess.Popen[bytes]]:
     """Run a server until it listens, and stop it at the end.
 
-    Without the program the test is skipped, but not in CI: `.ci/run` installs it.
-
     Raises:
         RuntimeError: If the program ends before it listens.
     """
-    program = shutil.which(command[0])
-    if program is None:
-        if os.environ.get("CI"):
-            raise RuntimeError(f"{command[0]} is not installed: .ci/run shows how to get it")
-        pytest.skip(f"{command[0]} is not installed")
-    process = subprocess.Popen([program, *command[1:]], stdout=subprocess.DEVNULL)
+    process = subprocess.Popen([program(command[0]), *command[1:]], stdout=subprocess.DEVNULL)
     try:
         _wait_for(process, port)
         yield process
@@ -68,3 +75,16 @@ def redis(port: int, *options: str) -> contextlib.AbstractContextManager[subproc
 def memcached(port: int) -> contextlib.AbstractContextManager[subprocess.Popen[bytes]]:
     """Run memcached."""
     return running("memcached", "-l", "127.0.0.1", "-p", str(port), "-u", "nobody", port=port)
+
+
+def prometheus(
+    port: int, config: Path
+) -> contextlib.AbstractContextManager[subprocess.Popen[bytes]]:
+    """Run Prometheus, with its data beside its configuration."""
+    options = [
+        f"--config.file={config}",
+        f"--storage.tsdb.path={config.parent / 'data'}",
+        f"--web.listen-address=127.0.0.1:{port}",
+        "--log.level=error",
+    ]
+    return running("prometheus", *options, port=port)
