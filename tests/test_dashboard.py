@@ -272,6 +272,15 @@ def test_panels_are_laid_out() -> None:
     assert uids == {"${datasource}"}
 
 
+def test_guide_names_rows_and_alerts() -> None:
+    """docs/monitoring.md tells of every row of the dashboard, and of every alert."""
+    guide = (TESTS.parent / "docs" / "monitoring.md").read_text("utf-8")
+    firsts = re.findall(r"^\| (.+?) \|", guide, re.MULTILINE)
+    rows = {panel["title"] for panel in DASHBOARD["panels"] if panel["type"] == "row"}
+    assert rows <= set(firsts)
+    assert {first.strip("`") for first in firsts if "`M" in first} == RULES.keys()
+
+
 def promtool(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     command = [program("promtool"), *map(str, arguments)]
     return subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)

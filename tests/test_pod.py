@@ -1,0 +1,197 @@
+"""The image of examples/deploy runs as a pod of its Deployment would: its files, user, command."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import requests
+from prometheus_client.parser import text_string_to_metric_families
+
+from .crowds import PATIENCE, until
+from .deployment import (
+    CACHE,
+    COMPOSE,
+    CONTAINER,
+    ENVIRONMENT,
+    FOLDER,
+    POD,
+    PORTS,
+    PROBES,
+    copied,
+    image_command,
+    image_environment,
+    last,
+)
+from .documents import Request, commands
+from .servers import free_port, program, redis
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+SPARE = 5  # seconds that processes have to end in, when all requests are answered
+
+
+def settings(environment: dict[str, str]) -> dict[str, str]:
+    """Return the settings that gunicorn has for the image's command."""
+    done = subprocess.run(
+        [sys.executable, "-m", *image_command(), "--print-config"],
+        cwd=FOLDER,
+        env=os.environ | {"MODELSERVE_METRICS_PORT": ""} | environment,
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    return dict(re.findall(r"^(\w+) += (.*)$", done.stdout, re.MULTILINE))
+
+
+def test_configuration_is_valid(tmp_path: Path) -> None:
+    """Gunicorn accepts the image's command, and finds the app."""
+    subprocess.run(
+        [sys.executable, "-m", *image_command(), "--check-config"],
+        cwd=FOLDER,
+        env=os.environ | {"TMPDIR": str(tmp_path), "HOME": str(tmp_path)},
+        check=True,
+        timeout=60,
+    )
+    assert list(tmp_path.rglob("*")) == []  # it leaves nothing behind
+
+
+def test_pods_have_time_to_end() -> None:
+    """Before anyone kills the processes, the drain and the graceful time-out have passed."""
+    found = settings({"WEB_CONCURRENCY": ENVIRONMENT["WEB_CONCURRENCY"]})
+    graceful = int(found["graceful_timeout"])
+    drain = float(ENVIRONMENT["MODELSERVE_DRAIN_SECONDS"])
+    ready = CONTAINER["readinessProbe"]
+    assert POD["spec"]["terminationGracePeriodSeconds"] >= drain + graceful + SPARE
+    assert drain >= ready["periodSeconds"] * ready["failureThreshold"]
+    composed = float(COMPOSE["digits"]["environment"]["MODELSERVE_DRAIN_SECONDS"])
+    allowed = float(COMPOSE["digits"]["stop_grace_period"].removesuffix("s"))
+    assert allowed >= composed + graceful + SPARE
+    assert float(re.findall(r"timeout=(\d+)", (FOLDER / "service.py").read_text())[0]) < graceful
+    assert found["workers"] == ENVIRONMENT["WEB_CONCURRENCY"]
+
+
+def test_ports_are_those_of_the_configuration() -> None:
+    """The port that gunicorn listens on is the one that image, pods and Compose name."""
+    [port] = re.findall(r":(\d+)", settings({})["bind"])
+    assert last("EXPOSE") == port
+    assert PORTS["http"] == int(port)
+    assert COMPOSE["digits"]["ports"] == [f"127.0.0.1:{port}:{port}"]
+    health = last("HEALTHCHECK")
+    assert f"127.0.0.1:{port}{PROBES['readinessProbe']}" in health
+
+
+def other_user() -> dict[str, Any]:
+    """Return by what Popen runs a process as the image's user, where it may."""
+    if os.geteuid():
+        return {}
+    user, group = map(int, last("USER").split(":"))
+    options = {"user": user, "group": group, "extra_groups": []}
+    try:
+        subprocess.run([sys.executable, "-c", "import flask"], check=True, cwd="/", **options)
+    except (OSError, subprocess.CalledProcessError):
+        return {}  # root's own Python, which nobody else may run
+    return options
+
+
+class Pod:
+    """The image's command in what the image holds, as a pod of the Deployment runs it."""
+
+    def __init__(self, process: subprocess.Popen[bytes], port: int, metrics: int) -> None:
+        self.process = process
+        self.address = f"http://127.0.0.1:{port}"
+        self.metrics = (
+            f"http://127.0.0.1:{metrics}{POD['metadata']['annotations']['prometheus.io/path']}"
+        )
+
+    def status(self, path: str) -> int:
+        """Return the status of an answer, as a probe sees it: 0 for none."""
+        try:
+            return requests.get(self.address + path, timeout=PATIENCE).status_code
+        except requests.ConnectionError:
+            return 0
+
+
+@contextmanager
+def pod(folder: Path) -> Iterator[Pod]:
+    """Run what the Dockerfile makes: its files, read-only, its variables, user and command."""
+    image, tmp = folder / "srv", folder / "tmp"
+    image.mkdir()
+    for source in copied():
+        if (FOLDER / source).is_file():
+            shutil.copy(FOLDER / source, image)
+    tmp.mkdir()
+    tmp.chmod(0o777)
+    for path in (*image.iterdir(), image):
+        path.chmod(0o555)
+    for path in (folder, *folder.parents[:2]):
+        path.chmod(path.stat().st_mode | 0o011)  # pytest's folders are for its user alone
+    port, metrics, store = free_port(), free_port(), free_port()
+    environment = {**image_environment(), **ENVIRONMENT}
+    environment |= {
+        "PATH": os.environ["PATH"],
+        "HOME": str(tmp),
+        "TMPDIR": str(tmp),
+        "GUNICORN_CMD_ARGS": f"--bind 127.0.0.1:{port}",
+        "MODELSERVE_METRICS_PORT": f"127.0.0.1:{metrics}",
+        "MODELSERVE_DRAIN_SECONDS": "2",
+        "FLASK_CACHE_REDIS_URL": f"redis://127.0.0.1:{store}/0",
+    }
+    command = [program(image_command()[0]), *image_command()[1:]]
+    with redis(store, *CACHE["args"]), (folder / "log").open("wb") as log:
+        process = subprocess.Popen(
+            command, cwd=image, env=environment, stdout=log, stderr=log, **other_user()
+        )
+        try:
+            yield Pod(process, port, metrics)
+        finally:
+            process.send_signal(signal.SIGQUIT)
+            process.wait(30)
+
+
+def test_image_serves_as_a_pod(tmp_path: Path) -> None:
+    """The image's command serves without root or a disk to write to, as probes and clients see.
+
+    Its answers are cached in a Redis with the manifest's options, its metrics are on their own
+    port, and from TERM on it is not ready, while it still answers.
+    """
+    with pod(tmp_path) as service:
+        until(lambda: service.status(PROBES["startupProbe"]) == 200, every=0.1)
+        until(lambda: service.status(PROBES["readinessProbe"]) == 200, every=0.1)
+        assert service.status(PROBES["livenessProbe"]) == 200
+
+        (line, output), *_ = commands(FOLDER / "README.md", "curl")
+        asked = Request.of(line)
+        answers = [
+            requests.post(service.address + asked.path, asked.data, headers=asked.headers)
+            for _ in range(2)
+        ]
+        assert [answer.text.strip() for answer in answers] == [output] * 2
+        assert "hit" in answers[1].headers["Cache-Status"]
+
+        metrics = requests.get(service.metrics, timeout=PATIENCE).text
+        counted = {
+            sample.labels["outcome"]: sample.value
+            for family in text_string_to_metric_families(metrics)
+            for sample in family.samples
+            if sample.name == "modelserve_requests_total" and sample.value
+        }
+        assert counted == {"ok": 1.0, "hit": 1.0}
+        assert service.status("/__metrics") == 404
+
+        service.process.terminate()
+        until(lambda: service.status(PROBES["readinessProbe"]) == 503, every=0.02)
+        assert service.status(PROBES["livenessProbe"]) == 200
+        assert service.process.wait(POD["spec"]["terminationGracePeriodSeconds"]) == 0
+    assert "Traceback" not in (tmp_path / "log").read_text()
+    assert [path.name for path in (tmp_path / "srv").iterdir()] == ["service.py"]
+    assert list((tmp_path / "tmp").rglob("*.db")) == []  # its metrics are gone with it
