@@ -40,7 +40,10 @@ def served(command: str, folder: Path) -> Iterator[str]:
         subprocess.Popen(
             [sys.executable, "-m", program, *arguments],
             cwd=folder,
-            env=os.environ | {"PYTHONUNBUFFERED": "1", "HOME": home, "XDG_RUNTIME_DIR": home},
+            env=os.environ
+            | {"PYTHONUNBUFFERED": "1", "HOME": home, "XDG_RUNTIME_DIR": home}
+            # Nobody is to learn that the server ends, so it need not wait.
+            | {"MODELSERVE_DRAIN_SECONDS": "0"},
             stderr=subprocess.STDOUT,
             stdout=subprocess.PIPE,
             text=True,

@@ -8,7 +8,10 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import requests
@@ -34,40 +37,43 @@ from .servers import free_port, program, redis
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 SPARE = 5  # seconds that processes have to end in, when all requests are answered
 
 
-def settings(environment: dict[str, str]) -> dict[str, str]:
-    """Return the settings that gunicorn has for the image's command."""
-    done = subprocess.run(
-        [sys.executable, "-m", *image_command(), "--print-config"],
-        cwd=FOLDER,
-        env=os.environ | {"MODELSERVE_METRICS_PORT": ""} | environment,
-        check=True,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+@cache
+def settings() -> dict[str, str]:
+    """Return the settings that gunicorn has for the image's command, in the pod's environment.
+
+    Raises:
+        CalledProcessError: When gunicorn does not accept them, or does not find the app.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        done = subprocess.run(
+            [sys.executable, "-m", *image_command(), "--check-config", "--print-config"],
+            cwd=FOLDER,
+            env=os.environ | ENVIRONMENT | {"TMPDIR": folder, "HOME": folder},
+            check=True,
+            stdout=subprocess.PIPE,
+            text=True,
+            timeout=60,
+        )
+        assert list(Path(folder).rglob("*")) == []  # it leaves nothing behind
     return dict(re.findall(r"^(\w+) += (.*)$", done.stdout, re.MULTILINE))
 
 
-def test_configuration_is_valid(tmp_path: Path) -> None:
-    """Gunicorn accepts the image's command, and finds the app."""
-    subprocess.run(
-        [sys.executable, "-m", *image_command(), "--check-config"],
-        cwd=FOLDER,
-        env=os.environ | {"TMPDIR": str(tmp_path), "HOME": str(tmp_path)},
-        check=True,
-        timeout=60,
-    )
-    assert list(tmp_path.rglob("*")) == []  # it leaves nothing behind
+def test_configuration_is_valid() -> None:
+    """Gunicorn accepts the image's command in the pod's environment, and finds the app."""
+    found = settings()
+    assert found["workers"] == ENVIRONMENT["WEB_CONCURRENCY"]
+    # As many requests meet in a process as a batch has rows.
+    [size] = re.findall(r"max_size=(\d+)", (FOLDER / "service.py").read_text("utf-8"))
+    assert int(found["threads"]) >= int(size)
 
 
 def test_pods_have_time_to_end() -> None:
     """Before anyone kills the processes, the drain and the graceful time-out have passed."""
-    found = settings({"WEB_CONCURRENCY": ENVIRONMENT["WEB_CONCURRENCY"]})
+    found = settings()
     graceful = int(found["graceful_timeout"])
     drain = float(ENVIRONMENT["MODELSERVE_DRAIN_SECONDS"])
     ready = CONTAINER["readinessProbe"]
@@ -77,12 +83,11 @@ def test_pods_have_time_to_end() -> None:
     allowed = float(COMPOSE["digits"]["stop_grace_period"].removesuffix("s"))
     assert allowed >= composed + graceful + SPARE
     assert float(re.findall(r"timeout=(\d+)", (FOLDER / "service.py").read_text())[0]) < graceful
-    assert found["workers"] == ENVIRONMENT["WEB_CONCURRENCY"]
 
 
 def test_ports_are_those_of_the_configuration() -> None:
     """The port that gunicorn listens on is the one that image, pods and Compose name."""
-    [port] = re.findall(r":(\d+)", settings({})["bind"])
+    [port] = re.findall(r":(\d+)", settings()["bind"])
     assert last("EXPOSE") == port
     assert PORTS["http"] == int(port)
     assert COMPOSE["digits"]["ports"] == [f"127.0.0.1:{port}:{port}"]
@@ -193,5 +198,5 @@ def test_image_serves_as_a_pod(tmp_path: Path) -> None:
         assert service.status(PROBES["livenessProbe"]) == 200
         assert service.process.wait(POD["spec"]["terminationGracePeriodSeconds"]) == 0
     assert "Traceback" not in (tmp_path / "log").read_text()
-    assert [path.name for path in (tmp_path / "srv").iterdir()] == ["service.py"]
+    assert {path.name for path in (tmp_path / "srv").iterdir()} <= set(copied())
     assert list((tmp_path / "tmp").rglob("*.db")) == []  # its metrics are gone with it
