@@ -40,7 +40,8 @@ def last(name: str) -> str:
 
 def copied() -> list[str]:
     """Return what the image takes out of the folder."""
-    return [value.split()[0] for value in instructions("COPY") if not value.startswith("--from")]
+    lines = [value.split() for value in instructions("COPY")]
+    return [source for *sources, _ in lines for source in sources if "--from" not in sources[0]]
 
 
 def image_environment() -> dict[str, str]:
