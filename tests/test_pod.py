@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import requests
+import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from .crowds import PATIENCE, until
@@ -108,11 +109,20 @@ def other_user() -> dict[str, Any]:
     return options
 
 
+def health_check(port: int) -> int:
+    """Run the image's own check of its health, and return its exit status."""
+    command = yaml.safe_load(last("HEALTHCHECK").partition("CMD")[2])
+    command[-1] = command[-1].replace(":8000/", f":{port}/")
+    command[0] = sys.executable
+    return subprocess.run(command, check=False, stderr=subprocess.DEVNULL, timeout=60).returncode
+
+
 class Pod:
     """The image's command in what the image holds, as a pod of the Deployment runs it."""
 
     def __init__(self, process: subprocess.Popen[bytes], port: int, metrics: int) -> None:
         self.process = process
+        self.port = port
         self.address = f"http://127.0.0.1:{port}"
         self.metrics = (
             f"http://127.0.0.1:{metrics}{POD['metadata']['annotations']['prometheus.io/path']}"
@@ -148,7 +158,7 @@ def pod(folder: Path) -> Iterator[Pod]:
         "TMPDIR": str(tmp),
         "GUNICORN_CMD_ARGS": f"--bind 127.0.0.1:{port}",
         "MODELSERVE_METRICS_PORT": f"127.0.0.1:{metrics}",
-        "MODELSERVE_DRAIN_SECONDS": "2",
+        "MODELSERVE_DRAIN_SECONDS": "3",
         "FLASK_CACHE_REDIS_URL": f"redis://127.0.0.1:{store}/0",
     }
     command = [program(image_command()[0]), *image_command()[1:]]
@@ -173,6 +183,7 @@ def test_image_serves_as_a_pod(tmp_path: Path) -> None:
         until(lambda: service.status(PROBES["startupProbe"]) == 200, every=0.1)
         until(lambda: service.status(PROBES["readinessProbe"]) == 200, every=0.1)
         assert service.status(PROBES["livenessProbe"]) == 200
+        assert health_check(service.port) == 0
 
         (line, output), *_ = commands(FOLDER / "README.md", "curl")
         asked = Request.of(line)
@@ -195,6 +206,7 @@ def test_image_serves_as_a_pod(tmp_path: Path) -> None:
 
         service.process.terminate()
         until(lambda: service.status(PROBES["readinessProbe"]) == 503, every=0.02)
+        assert health_check(service.port) == 1
         assert service.status(PROBES["livenessProbe"]) == 200
         assert service.process.wait(POD["spec"]["terminationGracePeriodSeconds"]) == 0
     assert "Traceback" not in (tmp_path / "log").read_text()
