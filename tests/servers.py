@@ -65,18 +65,6 @@ def _wait_for(process: subprocess.Popen[bytes], port: int) -> None:
     raise RuntimeError(f"{process.args!r} does not listen on {port}")
 
 
-def redis(port: int, *options: str) -> contextlib.AbstractContextManager[subprocess.Popen[bytes]]:
-    """Run Redis without persistence."""
-    return running(
-        "redis-server", "--port", str(port), "--save", "", "--appendonly", "no", *options, port=port
-    )
-
-
-def memcached(port: int) -> contextlib.AbstractContextManager[subprocess.Popen[bytes]]:
-    """Run memcached."""
-    return running("memcached", "-l", "127.0.0.1", "-p", str(port), "-u", "nobody", port=port)
-
-
 def prometheus(
     port: int, config: Path
 ) -> contextlib.AbstractContextManager[subprocess.Popen[bytes]]:
@@ -88,3 +76,15 @@ def prometheus(
         "--log.level=error",
     ]
     return running("prometheus", *options, port=port)
+
+
+def redis(port: int, *options: str) -> contextlib.AbstractContextManager[subprocess.Popen[bytes]]:
+    """Run Redis without persistence."""
+    return running(
+        "redis-server", "--port", str(port), "--save", "", "--appendonly", "no", *options, port=port
+    )
+
+
+def memcached(port: int) -> contextlib.AbstractContextManager[subprocess.Popen[bytes]]:
+    """Run memcached."""
+    return running("memcached", "-l", "127.0.0.1", "-p", str(port), "-u", "nobody", port=port)

@@ -41,9 +41,12 @@ def served(command: str, folder: Path) -> Iterator[str]:
             [sys.executable, "-m", program, *arguments],
             cwd=folder,
             env=os.environ
-            | {"PYTHONUNBUFFERED": "1", "HOME": home, "XDG_RUNTIME_DIR": home}
-            # Nobody is to learn that the server ends, so it need not wait.
-            | {"MODELSERVE_DRAIN_SECONDS": "0"},
+            | {
+                "HOME": home,
+                "MODELSERVE_DRAIN_SECONDS": "0",
+                "PYTHONUNBUFFERED": "1",
+                "XDG_RUNTIME_DIR": home,
+            },
             stderr=subprocess.STDOUT,
             stdout=subprocess.PIPE,
             text=True,
