@@ -135,6 +135,13 @@ class Pod:
         except requests.ConnectionError:
             return 0
 
+    def ask(self, line: str, answers: list[requests.Response]) -> requests.Response:
+        """Send what a curl line sends, and add the answer to those that there are."""
+        asked = Request.of(line)
+        url = self.address + asked.path
+        answers.append(requests.post(url, asked.data, headers=asked.headers, timeout=PATIENCE))
+        return answers[-1]
+
 
 @contextmanager
 def pod(folder: Path) -> Iterator[Pod]:
@@ -186,13 +193,9 @@ def test_image_serves_as_a_pod(tmp_path: Path) -> None:
         assert health_check(service.port) == 0
 
         (line, output), *_ = commands(FOLDER / "README.md", "curl")
-        asked = Request.of(line)
-        answers = [
-            requests.post(service.address + asked.path, asked.data, headers=asked.headers)
-            for _ in range(2)
-        ]
-        assert [answer.text.strip() for answer in answers] == [output] * 2
-        assert "hit" in answers[1].headers["Cache-Status"]
+        answers: list[requests.Response] = []
+        until(lambda: "hit" in service.ask(line, answers).headers["Cache-Status"], every=0.1)
+        assert {answer.text.strip() for answer in answers} == {output}
 
         metrics = requests.get(service.metrics, timeout=PATIENCE).text
         counted = {
@@ -201,7 +204,8 @@ def test_image_serves_as_a_pod(tmp_path: Path) -> None:
             for sample in family.samples
             if sample.name == "modelserve_requests_total" and sample.value
         }
-        assert counted == {"ok": 1.0, "hit": 1.0}
+        assert counted.keys() == {"ok", "hit"}
+        assert sum(counted.values()) == len(answers)
         assert service.status("/__metrics") == 404
 
         service.process.terminate()
