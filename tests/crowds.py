@@ -94,9 +94,9 @@ def send_in_order(app: Flask, bodies: Iterable[Any], path: str = "/") -> list[Re
     return requests
 
 
-def until(holds: Callable[[], Any]) -> None:
-    """Wait until something holds: for states that nothing announces."""
+def until(holds: Callable[[], Any], *, every: float = 0.001) -> None:
+    """Wait until something holds, looking every so many seconds: states that nothing announces."""
     deadline = time.monotonic() + PATIENCE
     while not holds():
         assert time.monotonic() < deadline, "it never happened"
-        time.sleep(0.001)
+        time.sleep(every)

@@ -82,6 +82,19 @@ def _wait_for(process: subprocess.Popen[bytes], port: int) -> None:
     raise RuntimeError(f"{process.args!r} does not listen on {port}")
 
 
+def prometheus(
+    port: int, config: Path
+) -> contextlib.AbstractContextManager[subprocess.Popen[bytes]]:
+    """Run Prometheus, with its data beside its configuration."""
+    options = [
+        f"--config.file={config}",
+        f"--storage.tsdb.path={config.parent / 'data'}",
+        f"--web.listen-address=127.0.0.1:{port}",
+        "--log.level=error",
+    ]
+    return running("prometheus", *options, port=port)
+
+
 def redis(port: int, *options: str) -> contextlib.AbstractContextManager[subprocess.Popen[bytes]]:
     """Run Redis without persistence."""
     return running(

@@ -45,6 +45,11 @@ def digits(monkeypatch: pytest.MonkeyPatch) -> FlaskClient:
 
 
 @pytest.fixture
+def deployed(monkeypatch: pytest.MonkeyPatch) -> FlaskClient:
+    return client_of(EXAMPLES / "deploy", monkeypatch)
+
+
+@pytest.fixture
 def sentences(monkeypatch: pytest.MonkeyPatch) -> FlaskClient:
     return client_of(EXAMPLES / "stream", monkeypatch)
 
@@ -220,6 +225,29 @@ def test_digits_are_read(digits):
     read = [digits.post("/digit", json=question).json for question in questions]
     assert sum([answer["digit"] for answer in read] == shown[unseen]) >= 90
     assert read[:10] == [digits.post("/alone", json=question).json for question in questions[:10]]
+
+
+def test_deployed_weights_read_digits(deployed):
+    """Nine of ten digits that the deployed model has not learned from are read rightly."""
+    train, service = map(importlib.import_module, ("train", "service"))
+    images, shown = train.load_digits(return_X_y=True)
+    answers = service.Digit()(images[train.LEARNED :].tolist())
+    read = [answer["digit"] for answer in answers] == shown[train.LEARNED :]
+    assert read.mean() > 0.9
+    asked = deployed.post("/digit", json={"pixels": images[train.LEARNED].tolist()})
+    assert asked.json == {**answers[0], "digit": int(answers[0]["digit"])}
+
+
+def test_deployed_weights_are_those_of_train(deployed, tmp_path, monkeypatch):
+    """The script makes the weights that are deployed, up to what rounding does."""
+    train = importlib.import_module("train")
+    monkeypatch.setattr(train, "WEIGHTS", tmp_path / "weights.csv")
+    train.main()
+    made, kept = (
+        train.np.loadtxt(folder / "weights.csv", delimiter=",")
+        for folder in (tmp_path, EXAMPLES / "deploy")
+    )
+    assert abs(made - kept).max() < 0.01
 
 
 @pytest.mark.parametrize(
