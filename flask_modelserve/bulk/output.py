@@ -1,0 +1,71 @@
+"""Output: a file, or a pipe, that lines are appended to."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from contextlib import suppress
+from typing import IO, TYPE_CHECKING
+
+from .readers import BadInput
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class Output:
+    """Lines that are written for good, piece by piece: what was not committed can be taken back.
+
+    Args:
+        stream: Where to write.
+        path: Its file; None for a pipe, which takes nothing back.
+        size: Bytes that the file has already, of a run that is continued; what follows is cut off.
+    """
+
+    def __init__(self, stream: IO[bytes], path: Path | None, size: int = 0) -> None:
+        self._stream = stream
+        self.path = path
+        self.size = self._committed = size
+        if path is not None:
+            stream.truncate(size)
+            stream.seek(size)
+
+    @classmethod
+    def open(cls, path: Path, size: int = 0) -> Output:
+        """Open a file, new or with what it has already.
+
+        Raises:
+            BadInput: When it is shorter than that, or another run writes it.
+        """
+        stream = path.open("r+b" if path.exists() else "w+b")
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            stream.close()
+            raise BadInput(f"another run writes {path}") from None
+        if os.fstat(stream.fileno()).st_size < size:
+            stream.close()
+            raise BadInput(f"{path} is shorter than it was when the run was interrupted")
+        return cls(stream, path, size)
+
+    def append(self, data: bytes) -> None:
+        self._stream.write(data)
+        self.size += len(data)
+
+    def commit(self) -> None:
+        """Write for good what was appended."""
+        if self.size == self._committed:
+            return
+        self._stream.flush()
+        if self.path is not None:
+            os.fsync(self._stream.fileno())
+        self._committed = self.size
+
+    def close(self) -> None:
+        """Close the file; what was not committed is taken back."""
+        if self.path is None:
+            return
+        with suppress(OSError):  # a full disk: what is lost was not committed
+            self._stream.close()
+        if self.size != self._committed:
+            os.truncate(self.path, self._committed)
