@@ -1,0 +1,553 @@
+"""Bulk scoring: a file of rows through an endpoint, whatever happens on the way."""
+
+from __future__ import annotations
+
+import csv
+import importlib.util
+import io
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from click.testing import CliRunner
+from flask import Response, abort, g, request
+from flask.cli import ScriptInfo
+from pydantic import BaseModel
+
+from flask_modelserve import Batch, InvalidRequest
+from flask_modelserve.bulk import formats
+from flask_modelserve.cli import modelserve
+
+from .crowds import until
+from .protos.every_pb2 import Every, Stowaway
+
+ROOT = Path(__file__).parents[1]
+BULK_APP = Path(__file__).with_name("bulk_app.py")
+
+
+@pytest.fixture
+def predict(app, tmp_path, monkeypatch):
+    """Runs the command in this process, in a folder of its own."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: str, data: bytes | None = None, code: int = 0):
+        result = CliRunner().invoke(
+            modelserve,
+            ["predict", *arguments],
+            obj=ScriptInfo(create_app=lambda: app),
+            input=data,
+            catch_exceptions=False,
+        )
+        assert result.exit_code == code, result.output
+        return result
+
+    return run
+
+
+@pytest.fixture
+def double(serve):
+    """An endpoint that checks its input, and remembers its batches."""
+    batches: list[list[int]] = []
+
+    @serve.endpoint("/double", batch=Batch(4))
+    def double(number: list[int]):
+        batches.append(number)
+        return [ValueError(f"no {each}") if each < 0 else {"double": 2 * each} for each in number]
+
+    return batches
+
+
+def write_rows(rows, name="rows.jsonl"):
+    Path(name).write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+
+
+def read_lines(name):
+    return [json.loads(line) for line in Path(name).read_text("utf-8").splitlines()]
+
+
+FILES = ("-i", "rows.jsonl", "-o", "answers.jsonl")
+
+
+def test_rows_are_answered_in_order(predict, double):
+    """Each row has its answer, in order, and the function gets whole batches."""
+    write_rows({"number": n} for n in range(10))
+    result = predict("/double", *FILES)
+    assert read_lines("answers.jsonl") == [{"double": 2 * n} for n in range(10)]
+    assert double == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
+    assert "10 answered" in result.stderr
+    assert sorted(os.listdir()) == ["answers.jsonl", "rows.jsonl"]
+
+
+def test_bad_rows_go_to_a_file_of_their_own(predict, double, client):
+    """Rows that fail have their line and the problem that a client would get; the rest goes on."""
+    bodies = [b'{"number": 1}', b'{"number": "x"}', b"{", b"{}", b"[1]", b'{"number": 2, "a": 0}']
+    Path("rows.jsonl").write_bytes(b"\n".join([*bodies, b'{"number": 3}']))
+    result = predict("/double", *FILES, code=4)
+    assert read_lines("answers.jsonl") == [{"double": 2}, {"double": 6}]
+    errors = read_lines("answers.errors.jsonl")
+    assert [error.pop("line") for error in errors] == [2, 3, 4, 5, 6]
+    assert errors == [client.post("/double", data=body).json for body in bodies[1:]]
+    assert "2 answered, 5 failed with 400" in result.stderr
+    assert "answers.errors.jsonl" in result.stderr
+
+
+def test_crash_of_a_row(predict, double, caplog):
+    """A row that the function fails on spoils no other; its error is told to who runs it."""
+    write_rows({"number": n} for n in (1, -2, 3, -4))
+    predict("/double", *FILES, code=5)
+    assert read_lines("answers.jsonl") == [{"double": 2}, {"double": 6}]
+    errors = read_lines("answers.errors.jsonl")
+    assert [(error["line"], error["status"]) for error in errors] == [(2, 500), (4, 500)]
+    assert errors[0]["exception"] == "ValueError: no -2"
+    assert len(caplog.records) == 1  # one traceback, not one a row
+
+
+def test_errors_of_the_function(predict, app, serve):
+    """What the function refuses has its own status, and handlers of the app are asked."""
+
+    @app.errorhandler(KeyError)
+    def unknown(error):
+        return {"unknown": str(error)}, 422
+
+    @serve.endpoint("/")
+    def function(number):
+        match number:
+            case 1:
+                abort(404)
+            case 2:
+                raise InvalidRequest("two", errors=[{"field": "number", "message": "is two"}])
+            case 3:
+                raise KeyError("three")
+            case 4:
+                return {"late": True}, 409
+            case 5:
+                return Response("<p>", mimetype="text/html")
+            case 6:
+                return Response('{\n "six": 6}\n', mimetype="application/json")
+        return {"seven": 7}, 201
+
+    write_rows({"number": n} for n in range(1, 8))
+    predict("/", *FILES, code=5)
+    assert read_lines("answers.jsonl") == [{"six": 6}, {"seven": 7}]
+    errors = read_lines("answers.errors.jsonl")
+    assert [error["status"] for error in errors] == [404, 400, 422, 409, 500]
+    assert errors[1]["errors"] == [{"field": "number", "message": "is two"}]
+    assert errors[2]["unknown"] == "'three'"
+    assert "text/html" in errors[4]["exception"]
+
+
+def test_answers_are_checked(predict, serve):
+    """An answer that breaks its schema is an error, which names the field."""
+
+    @serve.endpoint("/", response_schema=Stowaway)
+    def function(name):
+        return {"name": name}
+
+    write_rows([{"name": "ada"}, {"name": 5}])
+    predict("/", *FILES, code=5)
+    assert read_lines("answers.jsonl") == [{"name": "ada"}]
+    [error] = read_lines("answers.errors.jsonl")
+    assert "name" in error["exception"]
+
+
+def test_cache_is_left_alone(predict, serve, client):
+    """The function is called for every row, and no answer is kept."""
+    calls = []
+
+    @serve.endpoint("/", cache=60)
+    def function(number):
+        calls.append(number)
+        return len(calls)
+
+    assert client.post("/", json={"number": 1}).json == 1
+    write_rows([{"number": 1}, {"number": 1}])
+    predict("/", *FILES)
+    assert read_lines("answers.jsonl") == [2, 3]
+    assert client.post("/", json={"number": 1}).json == 1
+
+
+def test_limits_of_requests_do_not_apply(predict, serve):
+    """Nobody waits for a row: it is neither late nor one too many."""
+
+    @serve.endpoint("/", timeout=0.001, max_concurrency=1, max_queue=0)
+    def function(number):
+        time.sleep(0.003)
+        return number
+
+    write_rows([{"number": n} for n in range(3)])
+    predict("/", *FILES)
+    assert read_lines("answers.jsonl") == [0, 1, 2]
+
+
+def test_each_row_has_a_context(predict, app, serve):
+    """A function finds a request as it is used to, with headers as given, and torn down after."""
+    ended = []
+    app.teardown_request(lambda _error: ended.append(g.number))
+
+    @serve.endpoint("/")
+    def function(number):
+        assert "number" not in g
+        g.number = number
+        return [request.path, request.headers["X-User"]]
+
+    write_rows([{"number": 1}, {"number": 2}])
+    predict("/", *FILES, "-H", "X-User: ada")
+    assert read_lines("answers.jsonl") == [["/", "ada"]] * 2
+    assert ended == [1, 2]
+
+
+def test_url_arguments(predict, serve):
+    """They are fields of the rows where the rule is named, and part of the path where that is."""
+
+    @serve.endpoint("/words/<language>/<int:most>", methods=["GET"])
+    def words(language, most, text):
+        return [language, most, text]
+
+    write_rows([{"language": "en", "most": 1, "text": "a"}, {"text": "b", "language": "é/"}])
+    write_rows([{"text": "c"}], "others.jsonl")
+    predict("/words/<language>/<int:most>", *FILES, code=4)
+    assert read_lines("answers.jsonl") == [["en", 1, "a"]]
+    [error] = read_lines("answers.errors.jsonl")
+    assert "lacks most" in error["detail"]
+    predict("/words/fr/7", "-i", "others.jsonl", "-o", "fr.jsonl")
+    assert read_lines("fr.jsonl") == [["fr", 7, "c"]]
+    Path("rows.csv").write_text("language,most,text\nde,2,d\nde,x,d\n", "utf-8")
+    predict("words", "-i", "rows.csv", "-o", "de.jsonl", code=4)
+    assert read_lines("de.jsonl") == [["de", 2, "d"]]
+
+
+def test_streams(predict, serve):
+    """The items of a generator are one answer."""
+
+    @serve.endpoint("/", methods=["GET"])
+    def count(to: int):
+        for number in range(to):
+            yield {"n": 1 // (2 - number)}
+
+    write_rows([{"to": 0}, {"to": 2}, {"to": 3}])
+    predict("/", *FILES, code=5)
+    assert read_lines("answers.jsonl") == [[], [{"n": 0}, {"n": 1}]]
+
+
+@pytest.mark.parametrize("end", ["", "\n", "\r\n", "\n\n"])
+def test_lines(predict, double, end):
+    """A byte order mark, CRLF, blank lines and a last line without its end are all understood."""
+    text = '\ufeff{"number": 1}\r\n\r\n   \n{"number": 2}\n{"number": "é𝄞"}\n{"number": 3}' + end
+    Path("rows.jsonl").write_bytes(text.encode())
+    predict("/double", *FILES, "--number", code=4)
+    assert read_lines("answers.jsonl") == [
+        {"line": line, "answer": {"double": number}} for line, number in ((1, 2), (4, 4), (6, 6))
+    ]
+    assert [error["line"] for error in read_lines("answers.errors.jsonl")] == [5]
+
+
+@pytest.mark.parametrize("name", ["rows.jsonl", "rows.csv"])
+@pytest.mark.parametrize("content", [b"", b"\xef\xbb\xbf", b"\n\n"])
+def test_empty_file(predict, double, name, content):
+    """No rows are no answers, and no error."""
+    Path(name).write_bytes(content)
+    predict("/double", "-i", name, "-o", "answers.csv")
+    assert Path("answers.csv").read_bytes() == b""
+    assert double == []
+
+
+def test_huge_line(predict, serve):
+    """A line of 50 MB is a row like any other; the limit of requests' bodies is not for files."""
+
+    @serve.endpoint("/")
+    def length(text):
+        return len(text)
+
+    size = 50_000_000
+    with Path("rows.jsonl").open("w", encoding="ascii") as rows:
+        rows.write('{"text": "' + "a" * size + '"}\n{"text": "b"}\n')
+    predict("/", *FILES)
+    assert read_lines("answers.jsonl") == [size, 1]
+
+
+def test_hostile_lines(predict, double):
+    """Depth, doubled keys and bytes that are no text are refused, as in requests."""
+    rows = [b"[" * 100_000, b'{"number": 1, "number": 2}', b'{"number": "\xff"}', b"\0", b"NaN"]
+    Path("rows.jsonl").write_bytes(b"\n".join([*rows, b'{"number": 4}']))
+    predict("/double", *FILES, code=4)
+    assert read_lines("answers.jsonl") == [{"double": 8}]
+    assert [error["line"] for error in read_lines("answers.errors.jsonl")] == [1, 2, 3, 4, 5]
+
+
+class Flat(BaseModel):
+    rooms: int
+    square_metres: float = 50
+    tags: list[str] = []
+
+
+@pytest.mark.parametrize("schema", [Flat, Every, None])
+def test_csv_is_typed_by_the_schema(predict, serve, schema):
+    """Cells are read as a query string's texts are, whatever the schema; empty ones are absent."""
+    if schema is Every:
+
+        @serve.endpoint("/", schema=Every)
+        def function(an_int32, a_double=50.0, many_string=(), a_bool=None):
+            return [an_int32, a_double, list(many_string), a_bool]
+
+        header = "anInt32,a_double,manyString,manyString,aBool"
+    else:
+        header = "rooms,square_metres,tags,tags,new"
+
+        class Home(Flat):
+            new: bool | None = None
+
+        @serve.endpoint("/", schema=schema and Home)
+        def function(
+            rooms: int, square_metres: float = 50.0, tags: list[str] = [], new: bool | None = None
+        ):
+            return [rooms, square_metres, tags, new]
+
+    text = f'\ufeff{header}\r\n2,70.5,a,"b, ""c""\r\nd",true\r\n3,,,,\r\n\r\nx,1,,,\n4,,é,,false'
+    Path("rows.csv").write_bytes(text.encode())
+    predict("/", "-i", "rows.csv", "-o", "answers.jsonl", code=4)
+    assert read_lines("answers.jsonl") == [
+        [2, 70.5, ["a", 'b, "c"\r\nd'], True],
+        [3, 50.0, [], None],
+        [4, 50.0, ["é"], False],
+    ]
+    [error] = read_lines("answers.errors.jsonl")
+    assert error["line"] == 6
+
+
+def test_bad_csv(predict, double):
+    """Records that are no CSV, or have too many or too few cells, are errors of their own rows."""
+    rows = [b"number,text", b"1,a", b"2", b"3,b,c", b'"4"x,d', b"5,\xff", b'6,"e']
+    Path("rows.csv").write_bytes(b"\n".join(rows) + b"\n")
+    predict("/double", "-i", "rows.csv", "-o", "answers.jsonl", code=4)
+    errors = read_lines("answers.errors.jsonl")
+    assert [error["line"] for error in errors] == [2, 3, 4, 5, 6, 7]
+    assert "is not an argument" in errors[0]["errors"][0]["message"]
+    assert [error["detail"] for error in errors[1:3]] == [
+        "The row has 1 cells for 2 columns.",
+        "The row has 3 cells for 2 columns.",
+    ]
+
+
+@pytest.mark.parametrize("header", ["number,", 'number,"  "', "number,\udcff"])
+def test_bad_header(predict, double, header):
+    """A column without a name is refused before anything is written."""
+    Path("rows.csv").write_bytes(header.encode(errors="surrogateescape") + b"\n1,2\n")
+    result = predict("/double", "-i", "rows.csv", "-o", "answers.jsonl", code=1)
+    assert "column 2 has no name" in result.stderr
+    assert not Path("answers.jsonl").exists()
+
+
+def test_csv_answers(predict, serve):
+    """The columns are the fields of the first answer; what has no column is an error."""
+
+    @serve.endpoint("/")
+    def function(answer):
+        return answer
+
+    answers = [{"a": 1, "b": 'x, "y"\né'}, {"b": None}, {"a": [1, {"c": 2}], "b": True}, {"z": 1}]
+    write_rows({"answer": answer} for answer in answers)
+    predict("/", "-i", "rows.jsonl", "-o", "answers.csv", "--number", code=5)
+    table = list(csv.reader(io.StringIO(Path("answers.csv").read_text("utf-8"), newline="")))
+    assert table == [
+        ["line", "a", "b"],
+        ["1", "1", 'x, "y"\né'],
+        ["2", "", ""],
+        ["3", '[1,{"c":2}]', "true"],
+    ]
+    [error] = read_lines("answers.errors.jsonl")
+    assert (error["line"], "z: has no column" in error["exception"]) == (4, True)
+
+
+def test_csv_of_numbers(predict, serve):
+    """Answers that are no objects have a column of their own."""
+    serve.endpoint("/")(lambda number: number) if False else None
+
+    @serve.endpoint("/half")
+    def half(number):
+        return number / 2
+
+    write_rows([{"number": 1}, {"number": 2}])
+    predict("/half", "-i", "rows.jsonl", "-o", "answers.csv")
+    assert Path("answers.csv").read_text("utf-8") == "answer\n0.5\n1.0\n"
+
+
+def test_parquet(predict, serve):
+    """Parquet goes in, null being absent, and comes out with the types of all answers."""
+
+    @serve.endpoint("/")
+    def function(number: int, text: str = "none", tags: list = []):
+        if number == 2:
+            abort(404)
+        return {"number": number if number % 2 else number / 8, "text": text, "tags": tags}
+
+    columns = {
+        "number": list(range(40_000)),
+        "text": [None if n % 2 else "é" for n in range(40_000)],
+        "tags": [["a", "b"]] * 40_000,
+    }
+    pq.write_table(pa.table(columns), "rows.parquet", row_group_size=999)
+    predict("/", "-i", "rows.parquet", "-o", "answers.parquet", "--number", code=4)
+    table = pq.read_table("answers.parquet")
+    assert table.schema.names == ["line", "number", "text", "tags"]
+    assert table.schema.field("number").type == pa.float64()
+    rows = table.to_pylist()
+    assert rows[0] == {"line": 1, "number": 0.0, "text": "é", "tags": ["a", "b"]}
+    assert rows[2] == {"line": 4, "number": 3.0, "text": "none", "tags": ["a", "b"]}
+    assert len(rows) == 39_999
+    assert [error["line"] for error in read_lines("answers.errors.jsonl")] == [3]
+    assert sorted(os.listdir()) == ["answers.errors.jsonl", "answers.parquet", "rows.parquet"]
+
+
+def test_parquet_without_rows(predict, double):
+    """No rows make a file without rows."""
+    pq.write_table(pa.table({"number": pa.array([], pa.int64())}), "rows.parquet")
+    predict("/double", "-i", "rows.parquet", "-o", "answers.parquet")
+    assert pq.read_table("answers.parquet").num_rows == 0
+
+
+def test_parquet_of_mixed_answers(predict, serve):
+    """Answers that no table can hold stay as JSON Lines, and can be kept or made anew."""
+
+    @serve.endpoint("/")
+    def function(answer):
+        return {"answer": answer}
+
+    write_rows([{"answer": 1}, {"answer": "x"}])
+    result = predict("/", "-i", "rows.jsonl", "-o", "answers.parquet", code=1)
+    assert "answers.parquet.part" in result.stderr
+    assert read_lines("answers.parquet.part") == [{"answer": 1}, {"answer": "x"}]
+
+
+def test_parquet_without_pyarrow(predict, double, monkeypatch):
+    """Without pyarrow one is told what to install."""
+    monkeypatch.setattr(formats, "find_spec", lambda _name: None)
+    Path("rows.parquet").touch()
+    result = predict("/double", "-i", "rows.parquet", "-o", "answers.jsonl", code=1)
+    assert "flask-modelserve[parquet]" in result.stderr
+
+
+def test_no_parquet(predict, double):
+    """What is no Parquet file is said to be none."""
+    Path("rows.parquet").write_text("number\n1\n", "utf-8")
+    result = predict("/double", "-i", "rows.parquet", "-o", "answers.jsonl", code=1)
+    assert "no Parquet file" in result.stderr
+
+
+def test_pipes(predict, double):
+    """Rows come from standard input and answers go to standard output, errors to the other."""
+    result = predict("/double", "-i", "-", "-o", "-", data=b'{"number": 1}\n{}\n', code=4)
+    assert result.stdout == '{"double":2}\n'
+    assert json.loads(result.stderr.splitlines()[0])["line"] == 2
+    result = predict("/double", "-i", "-", "-o", "-", "--format", "csv", data=b"number\n4\n\n5")
+    assert result.stdout == "double\n8\n10\n"
+    assert os.listdir() == []
+
+
+def test_prints_stay_out_of_the_answers(predict, serve):
+    """What a model prints does not get among the answers."""
+
+    @serve.endpoint("/")
+    def function(number):
+        print("hello")
+        return number
+
+    result = predict("/", "-i", "-", "-o", "-", data=b'{"number": 1}\n')
+    assert result.stdout == "1\n"
+    assert "hello" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        (["-i", "-", "-o", "answers.jsonl", "--resume"], "--resume needs files"),
+        (["-i", "rows.jsonl", "-o", "-", "--resume"], "--resume needs files"),
+        (["-i", "rows.jsonl", "-o", "./rows.jsonl"], "three files"),
+        (["-i", "rows.jsonl", "-o", "answers.jsonl", "--errors", "answers.jsonl"], "three files"),
+        (["-i", "rows.jsonl", "-o", "old.jsonl"], "--overwrite replaces it"),
+        (["-i", "rows.jsonl", "-o", "old.jsonl", "--resume"], "no run of it was interrupted"),
+        (["-i", "rows.jsonl", "-o", "new.jsonl", "--errors", "old.jsonl"], "old.jsonl exists"),
+        (["-i", "rows.txt", "-o", "answers.jsonl"], "add --format"),
+        (["-i", "rows.jsonl", "-o", "-", "--format", "parquet"], "instead of -"),
+        (["-i", "none.jsonl", "-o", "answers.jsonl"], "none.jsonl"),
+        (["-i", "rows.jsonl", "-o", "none/answers.jsonl"], "none/answers.jsonl"),
+    ],
+)
+def test_refused_files(predict, double, options, text):
+    """What would lose something, or can't be, is refused before a row is scored."""
+    write_rows([{"number": 1}])
+    write_rows([{"number": 2}], "old.jsonl")
+    assert text in predict("/double", *options, code=1).stderr
+    assert read_lines("old.jsonl") == [{"number": 2}]
+    assert read_lines("rows.jsonl") == [{"number": 1}]
+    assert double == []
+
+
+def test_unknown_endpoint(predict, double):
+    """One is told which endpoint may be meant."""
+    write_rows([{"number": 1}])
+    assert "did you mean /double?" in predict("/dubble", *FILES, code=1).stderr
+
+
+def test_overwrite(predict, double):
+    """With --overwrite the files of an earlier run are replaced, the errors too."""
+    write_rows([{"number": 1}, {}])
+    predict("/double", *FILES, code=4)
+    write_rows([{"number": 2}])
+    predict("/double", *FILES, "--overwrite")
+    assert read_lines("answers.jsonl") == [{"double": 4}]
+    assert not Path("answers.errors.jsonl").exists()
+
+
+def test_too_many_errors(predict, double):
+    """With --max-errors a run stops that only makes errors, and goes on once that is mended."""
+    write_rows([{"number": n} if n > 8 else {} for n in range(12)])
+    result = predict("/double", *FILES, "--max-errors", "4", code=1)
+    assert "8 rows failed, more than 4; the same with --resume goes on" in result.stderr
+    predict("/double", *FILES, "--max-errors", "9", "--resume", code=4)
+    assert read_lines("answers.jsonl") == [{"double": 2 * n} for n in range(9, 12)]
+    assert [error["line"] for error in read_lines("answers.errors.jsonl")] == list(range(1, 10))
+
+
+@pytest.fixture
+def interrupted(predict, serve):
+    """A run that Ctrl-C ended after eight rows of twenty; calls(), to let it go on."""
+    stops = {8}
+
+    @serve.endpoint("/")
+    def function(number: int):
+        if number in stops:
+            raise KeyboardInterrupt
+        return {"number": number}
+
+    write_rows({"number": n} for n in range(20))
+    result = predict("/", *FILES, code=130)
+    assert "--resume goes on" in result.stderr
+    return stops
+
+
+def test_interrupted_run(predict, interrupted):
+    """Ctrl-C leaves whole lines, and the run neither begins again unasked nor loses a row."""
+    done = read_lines("answers.jsonl")
+    assert done == [{"number": n} for n in range(len(done))]
+    assert "--resume goes on with it" in predict("/", *FILES, code=1).stderr
+    predict("/", *FILES, "--resume", code=130)
+    interrupted.clear()
+    predict("/", *FILES, "--resume")
+    assert read_lines("answers.jsonl") == [{"number": n} for n in range(20)]
+    assert sorted(os.listdir()) == ["answers.jsonl", "rows.jsonl"]
+
+
+def test_resume_without_a_run(predict, double):
+    """--resume begins where nothing was begun: a script can always say it."""
+    write_rows([{"number": 1}])
+    predict("/double", *FILES, "--resume")
+    assert read_lines("answers.jsonl") == [{"double": 2}]
