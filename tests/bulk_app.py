@@ -20,7 +20,7 @@ serve = ModelServe(app)
 @serve.endpoint("/slow", batch=Batch(8))
 def slow(number: list[int], text: list[str]):
     """A model that is interrupted half-way, and whose answers depend on who shares its batch."""
-    time.sleep(0.002)
+    time.sleep(float(os.environ.get("BULK_APP_SECONDS", "0")))
     return [
         InvalidRequest("is unlucky") if each % 50 == 13 else {"number": sum(number), "text": said}
         for each, said in zip(number, text, strict=True)

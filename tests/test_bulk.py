@@ -8,6 +8,7 @@ import io
 import json
 import os
 import pty
+import re
 import signal
 import subprocess
 import sys
@@ -24,7 +25,8 @@ from flask.cli import ScriptInfo
 from pydantic import BaseModel
 
 from flask_modelserve import Batch, InvalidRequest
-from flask_modelserve.bulk import formats
+from flask_modelserve.bulk import formats, ledger, parquet, progress
+from flask_modelserve.bulk.output import Output
 from flask_modelserve.cli import modelserve
 
 from .crowds import until
@@ -74,6 +76,10 @@ def read_lines(name):
     return [json.loads(line) for line in Path(name).read_text("utf-8").splitlines()]
 
 
+def names():
+    return sorted(path.name for path in Path.cwd().iterdir())
+
+
 FILES = ("-i", "rows.jsonl", "-o", "answers.jsonl")
 
 
@@ -84,7 +90,7 @@ def test_rows_are_answered_in_order(predict, double):
     assert read_lines("answers.jsonl") == [{"double": 2 * n} for n in range(10)]
     assert double == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
     assert "10 answered" in result.stderr
-    assert sorted(os.listdir()) == ["answers.jsonl", "rows.jsonl"]
+    assert names() == ["answers.jsonl", "rows.jsonl"]
 
 
 def test_bad_rows_go_to_a_file_of_their_own(predict, double, client):
@@ -307,9 +313,9 @@ def test_csv_is_typed_by_the_schema(predict, serve, schema):
 
         @serve.endpoint("/", schema=schema and Home)
         def function(
-            rooms: int, square_metres: float = 50.0, tags: list[str] = [], new: bool | None = None
+            rooms: int, square_metres: float = 50.0, tags: list[str] = (), new: bool | None = None
         ):
-            return [rooms, square_metres, tags, new]
+            return [rooms, square_metres, list(tags), new]
 
     text = f'\ufeff{header}\r\n2,70.5,a,"b, ""c""\r\nd",true\r\n3,,,,\r\n\r\nx,1,,,\n4,,é,,false'
     Path("rows.csv").write_bytes(text.encode())
@@ -369,7 +375,6 @@ def test_csv_answers(predict, serve):
 
 def test_csv_of_numbers(predict, serve):
     """Answers that are no objects have a column of their own."""
-    serve.endpoint("/")(lambda number: number) if False else None
 
     @serve.endpoint("/half")
     def half(number):
@@ -380,21 +385,22 @@ def test_csv_of_numbers(predict, serve):
     assert Path("answers.csv").read_text("utf-8") == "answer\n0.5\n1.0\n"
 
 
-def test_parquet(predict, serve):
+def test_parquet(predict, serve, monkeypatch):
     """Parquet goes in, null being absent, and comes out with the types of all answers."""
 
     @serve.endpoint("/")
-    def function(number: int, text: str = "none", tags: list = []):
+    def function(number: int, text: str = "none", tags: list = ()):
         if number == 2:
             abort(404)
         return {"number": number if number % 2 else number / 8, "text": text, "tags": tags}
 
     columns = {
-        "number": list(range(40_000)),
-        "text": [None if n % 2 else "é" for n in range(40_000)],
-        "tags": [["a", "b"]] * 40_000,
+        "number": list(range(4_000)),
+        "text": [None if n % 2 else "é" for n in range(4_000)],
+        "tags": [["a", "b"]] * 4_000,
     }
     pq.write_table(pa.table(columns), "rows.parquet", row_group_size=999)
+    monkeypatch.setattr(parquet, "_GROUP", 1_500)  # several of them
     predict("/", "-i", "rows.parquet", "-o", "answers.parquet", "--number", code=4)
     table = pq.read_table("answers.parquet")
     assert table.schema.names == ["line", "number", "text", "tags"]
@@ -402,9 +408,9 @@ def test_parquet(predict, serve):
     rows = table.to_pylist()
     assert rows[0] == {"line": 1, "number": 0.0, "text": "é", "tags": ["a", "b"]}
     assert rows[2] == {"line": 4, "number": 3.0, "text": "none", "tags": ["a", "b"]}
-    assert len(rows) == 39_999
+    assert len(rows) == 3_999
     assert [error["line"] for error in read_lines("answers.errors.jsonl")] == [3]
-    assert sorted(os.listdir()) == ["answers.errors.jsonl", "answers.parquet", "rows.parquet"]
+    assert names() == ["answers.errors.jsonl", "answers.parquet", "rows.parquet"]
 
 
 def test_parquet_without_rows(predict, double):
@@ -449,7 +455,7 @@ def test_pipes(predict, double):
     assert json.loads(result.stderr.splitlines()[0])["line"] == 2
     result = predict("/double", "-i", "-", "-o", "-", "--format", "csv", data=b"number\n4\n\n5")
     assert result.stdout == "double\n8\n10\n"
-    assert os.listdir() == []
+    assert names() == []
 
 
 def test_prints_stay_out_of_the_answers(predict, serve):
@@ -457,7 +463,7 @@ def test_prints_stay_out_of_the_answers(predict, serve):
 
     @serve.endpoint("/")
     def function(number):
-        print("hello")
+        sys.stdout.write("hello\n")
         return number
 
     result = predict("/", "-i", "-", "-o", "-", data=b'{"number": 1}\n')
@@ -518,8 +524,9 @@ def test_too_many_errors(predict, double):
 
 
 @pytest.fixture
-def interrupted(predict, serve):
-    """A run that Ctrl-C ended after eight rows of twenty; calls(), to let it go on."""
+def interrupted(predict, serve, monkeypatch):
+    """A run that Ctrl-C ended after eight rows of twenty; cleared, it goes on."""
+    monkeypatch.setattr(ledger, "_EVERY", 0.0)
     stops = {8}
 
     @serve.endpoint("/")
@@ -536,14 +543,13 @@ def interrupted(predict, serve):
 
 def test_interrupted_run(predict, interrupted):
     """Ctrl-C leaves whole lines, and the run neither begins again unasked nor loses a row."""
-    done = read_lines("answers.jsonl")
-    assert done == [{"number": n} for n in range(len(done))]
+    assert read_lines("answers.jsonl") == [{"number": n} for n in range(8)]
     assert "--resume goes on with it" in predict("/", *FILES, code=1).stderr
     predict("/", *FILES, "--resume", code=130)
     interrupted.clear()
     predict("/", *FILES, "--resume")
     assert read_lines("answers.jsonl") == [{"number": n} for n in range(20)]
-    assert sorted(os.listdir()) == ["answers.jsonl", "rows.jsonl"]
+    assert names() == ["answers.jsonl", "rows.jsonl"]
 
 
 def test_resume_without_a_run(predict, double):
@@ -551,3 +557,289 @@ def test_resume_without_a_run(predict, double):
     write_rows([{"number": 1}])
     predict("/double", *FILES, "--resume")
     assert read_lines("answers.jsonl") == [{"double": 2}]
+
+
+def change_row(number: int) -> None:
+    text = Path("rows.jsonl").read_text("utf-8")
+    Path("rows.jsonl").write_text(
+        text.replace(f" {number}}}", f"{5:>{len(str(number)) + 1}}}}"), "utf-8"
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "options", "text"),
+    [
+        (lambda: change_row(2), [], "have changed since"),
+        (lambda: write_rows([{"number": 1}]), [], "input size"),
+        (lambda: Path("answers.jsonl").write_bytes(b""), [], "shorter than it was"),
+        (lambda: Path("answers.jsonl.resume").write_bytes(b"{"), [], "can't be read"),
+        (lambda: None, ["--number"], "had --number False, not True"),
+        (lambda: None, ["-H", "A: b"], "had --header"),
+        (lambda: None, ["--errors", "other.jsonl"], "had errors"),
+    ],
+)
+def test_resume_of_something_else(predict, interrupted, change, options, text):
+    """A run does not go on with other rows or options, nor without its own output."""
+    interrupted.clear()
+    change()
+    answers = Path("answers.jsonl").read_bytes()
+    result = predict("/", *FILES, "--resume", *options, code=1)
+    assert text in result.stderr
+    assert Path("answers.jsonl").read_bytes() == answers
+    predict("/", *FILES, *options, "--overwrite")
+    assert len(read_lines("answers.jsonl")) == len(read_lines("rows.jsonl"))
+
+
+def test_resume_with_another_model(predict, interrupted, serve):
+    """Answers of two versions of a model don't get into one file."""
+
+    @serve.endpoint("/new", version="2")
+    def new(number: int):
+        return number
+
+    kept = json.loads(Path("answers.jsonl.resume").read_text("utf-8"))
+    kept["task"] |= {"rule": "/new", "model version": "1"}
+    Path("answers.jsonl.resume").write_text(json.dumps(kept), "utf-8")
+    result = predict("/new", *FILES, "--resume", code=1)
+    assert "had model version 1, not 2" in result.stderr
+
+
+def test_rows_that_were_not_scored_may_change(predict, interrupted):
+    """What has not been read yet may still be mended."""
+    interrupted.clear()
+    change_row(12)
+    predict("/", *FILES, "--resume")
+    assert [row["number"] for row in read_lines("answers.jsonl")] == [*range(12), 5, *range(13, 20)]
+
+
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [
+        ("rows.jsonl", "answers.csv"),
+        ("rows.csv", "answers.parquet"),
+        ("rows.parquet", "answers.jsonl"),
+    ],
+)
+def test_every_format_goes_on(predict, serve, monkeypatch, source, name):
+    """Interrupted anywhere, a run ends with what it would have ended with, in every format."""
+    monkeypatch.setattr(ledger, "_EVERY", 0.0)
+    stops = []
+
+    @serve.endpoint("/", batch=Batch(4))
+    def function(number: list[int]):
+        if stops and stops[0] in number:
+            stops.pop(0)
+            raise KeyboardInterrupt
+        return [
+            InvalidRequest("bad") if n % 7 == 3 else {"n": n, "sum": sum(number)} for n in number
+        ]
+
+    numbers = list(range(1, 60))
+    write_rows({"number": n} for n in numbers)
+    Path("rows.csv").write_text("number\n\n" + "\n".join(map(str, numbers)), "utf-8")
+    pq.write_table(pa.table({"number": numbers}), "rows.parquet", row_group_size=9)
+    suffix = Path(name).suffix
+    predict("/", "-i", source, "-o", f"whole{suffix}", code=4)
+    stops += [2, 17, 18, 40, 59]
+    for _ in range(5):
+        predict("/", "-i", source, "-o", name, "--resume", code=130)
+        with Path("answers.errors.jsonl").open("ab") as errors:
+            errors.write(b'{"torn')  # what a kill leaves behind
+    predict("/", "-i", source, "-o", name, "--resume", code=4)
+    assert Path(name).read_bytes() == Path(f"whole{suffix}").read_bytes()
+    assert Path("answers.errors.jsonl").read_bytes() == Path("whole.errors.jsonl").read_bytes()
+
+
+def test_two_runs_at_once(predict, double):
+    """A second run into the same file is refused."""
+    write_rows([{"number": 1}])
+    with Output.open(Path("answers.jsonl")):
+        result = predict("/double", *FILES, code=1)
+    assert "another run writes answers.jsonl" in result.stderr
+
+
+def test_full_disk(predict, double):
+    """A disk that is full is an error without a traceback."""
+    write_rows([{"number": 1}])
+    result = predict("/double", "-i", "rows.jsonl", "-o", "/dev/full", "--format", "jsonl", code=1)
+    assert "No space left" in result.stderr
+
+
+def command(*arguments: str) -> list[str]:
+    flask = [sys.executable, "-m", "flask", "--app", str(BULK_APP)]
+    return [*flask, "modelserve", "predict", *arguments]
+
+
+def start(folder: Path, *arguments: str, **options) -> subprocess.Popen[str]:
+    """Run the command as users do, in a process of its own."""
+    environment = {**os.environ, "BULK_APP_FOLDER": str(folder)}
+    environment |= {"BULK_APP_SECONDS": str(options.pop("seconds", 0))}
+    return subprocess.Popen(
+        command(*arguments),
+        cwd=folder,
+        env=environment,
+        stderr=options.pop("stderr", subprocess.PIPE),
+        text=True,
+        start_new_session=True,
+        **options,
+    )
+
+
+def finish(process: subprocess.Popen[str]) -> str:
+    """Wait for a process, and return what it told."""
+    _, told = process.communicate(timeout=60)
+    return told
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_killed_run(tmp_path, workers):
+    """Killed, interrupted and resumed, a run loses and doubles nothing, byte for byte."""
+    rows = tmp_path / "rows.jsonl"
+    count = 2_000
+    with rows.open("w", encoding="utf-8") as stream:
+        for number in range(count):
+            stream.write(json.dumps({"number": number, "text": "é" * (number % 40)}) + "\n")
+    options = ("/slow", "-i", "rows.jsonl", "--number", "--workers", workers)
+    whole = start(tmp_path, *options, "-o", "whole.jsonl")
+    checkpoint = tmp_path / "answers.jsonl.resume"
+
+    def offset():
+        try:
+            return json.loads(checkpoint.read_text("utf-8"))["position"][0]
+        except FileNotFoundError:
+            return 0
+
+    done = 0
+    for kill, code in ((signal.SIGKILL, -signal.SIGKILL), (signal.SIGINT, 130)):
+        process = start(
+            tmp_path, *options, "-o", "answers.jsonl", "--resume", seconds=0.02 * int(workers)
+        )
+        until(lambda process=process, done=done: offset() > done or process.poll() is not None)
+        started = psutil.Process(process.pid).children(recursive=True)
+        if kill == signal.SIGINT:
+            os.killpg(process.pid, kill)  # as a terminal does
+        else:
+            process.kill()
+        finish(process)
+        assert process.returncode == code
+        until(lambda started=started: not any(map(psutil.Process.is_running, started)))
+        done = offset()
+        assert 0 < done < rows.stat().st_size
+    with (tmp_path / "answers.jsonl").open("ab") as answers:
+        answers.write(b'{"torn')
+    last = start(tmp_path, *options, "-o", "answers.jsonl", "--resume")
+    assert f"{count - count // 50:,} answered, {count // 50:,} failed with 400" in finish(last)
+    finish(whole)
+    assert whole.returncode == last.returncode == 4
+    for name in ("{}.jsonl", "{}.errors.jsonl"):
+        expected = (tmp_path / name.format("whole")).read_bytes()
+        assert (tmp_path / name.format("answers")).read_bytes() == expected
+    assert len((tmp_path / "whole.jsonl").read_bytes().splitlines()) == count - count // 50
+    assert not checkpoint.exists()
+
+
+def test_workers(tmp_path):
+    """Processes share the rows, each with a model of its own, and answers keep their order."""
+    rows = [{"number": n} for n in range(20_000)]
+    text = "".join(json.dumps(row) + "\n" for row in rows)
+    (tmp_path / "rows.jsonl").write_text(text, "utf-8")
+    process = start(tmp_path, "/process", *FILES, "--workers", "2")
+    told = finish(process)
+    assert process.returncode == 0, told
+    lines = (tmp_path / "answers.jsonl").read_text("utf-8").splitlines()
+    assert [json.loads(line) for line in lines] == [
+        {"number": n, "double": 2 * n} for n in range(20_000)
+    ]
+    loaded = [int(path.name.partition("-")[2]) for path in tmp_path.glob("loaded-*")]
+    assert len(loaded) == 2
+    assert process.pid not in loaded
+
+
+def test_death_of_a_worker(tmp_path):
+    """A worker that dies, as for lack of memory, ends the run with a message and a way to go on."""
+    text = "".join(f'{{"number": {n}}}\n' for n in range(10))
+    (tmp_path / "rows.jsonl").write_text(text, "utf-8")
+    process = start(tmp_path, "/deadly", *FILES, "--workers", "2")
+    told = finish(process)
+    assert process.returncode == 1
+    assert "a worker died, perhaps for lack of memory; the same with --resume goes on" in told
+    assert "Traceback" not in told
+
+
+def test_progress_bar(tmp_path):
+    """At a terminal a bar shows how far the run is, its rate and the time that is left."""
+    rows = [json.dumps({"number": n, "text": "a"}) for n in range(5_000)]
+    (tmp_path / "rows.jsonl").write_text("\n".join(rows), "utf-8")
+    terminal, theirs = pty.openpty()
+    process = start(tmp_path, "/slow", *FILES, stderr=theirs, seconds=0.002)
+    os.close(theirs)
+    told = b""
+    try:
+        while piece := os.read(terminal, 4096):
+            told += piece
+    except OSError:  # how a terminal ends on Linux
+        pass
+    os.close(terminal)
+    assert process.wait(60) == 4
+    bars = told.decode().split("\r")
+    assert any(
+        re.search(r"##--.* \d+% +00:00:\d\d .*[\d,]+ rows, .*[\d,]+ rows/s", b) for b in bars
+    )
+    assert "Rows: 4,900 answered, 100 failed with 400." in told.decode()
+
+
+def test_plain_progress(predict, double, monkeypatch):
+    """Elsewhere it is a line from time to time."""
+    monkeypatch.setattr(progress, "_EVERY", 0.0)
+    write_rows({"number": n} for n in range(12))
+    told = predict("/double", *FILES).stderr
+    assert re.search(r"^12 rows, [\d,]+ rows/s, 0:00 min left$", told, re.MULTILINE)
+
+
+def test_memory_is_flat(tmp_path):
+    """A file twenty times as long takes no more memory."""
+    peaks = []
+    for count in (500, 10_000):
+        with (tmp_path / "rows.jsonl").open("w", encoding="ascii") as rows:
+            for number in range(count):
+                rows.write(json.dumps({"text": f"{number:08}" * 1000}) + "\n")
+        environment = {**os.environ, "BULK_APP_MEMORY": "1"}
+        done = subprocess.run(
+            command("/echo", *FILES, "--overwrite"),
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        peaks.append(int(re.search(r"memory (\d+)", done.stderr)[1]))
+    assert (tmp_path / "answers.jsonl").stat().st_size > 80_000_000
+    unit = 1 if sys.platform == "darwin" else 1024
+    assert (peaks[1] - peaks[0]) * unit < 16_000_000
+
+
+def test_bulk_is_faster(tmp_path, monkeypatch):
+    """Digits are read at least five times faster than one by one, even without a network."""
+    spec = importlib.util.spec_from_file_location(
+        "digits_example", ROOT / "examples" / "digits" / "digits.py"
+    )
+    digits = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, spec.name, digits)  # where pydantic looks annotations up
+    spec.loader.exec_module(digits)
+    images = [image.tolist() for image in digits.load_digits(return_X_y=True)[0][:320]]
+    monkeypatch.chdir(tmp_path)
+    write_rows({"pixels": image} for image in images)
+    client = digits.app.test_client()
+    for path in ("/digit", "/alone"):  # the forests learn
+        client.post(path, json={"pixels": images[0]})
+    begun = time.perf_counter()
+    expected = [client.post("/alone", json={"pixels": image}).json for image in images[:40]]
+    one_by_one = (time.perf_counter() - begun) / 40
+    begun = time.perf_counter()
+    result = CliRunner().invoke(
+        modelserve, ["predict", "/digit", *FILES], obj=ScriptInfo(create_app=lambda: digits.app)
+    )
+    in_bulk = (time.perf_counter() - begun) / 320
+    assert result.exit_code == 0, result.output
+    assert read_lines("answers.jsonl")[:40] == expected
+    assert in_bulk * 5 < one_by_one

@@ -160,7 +160,7 @@ def test_without_cache(app, serve, ask):
 
 
 def test_without_batches(app, serve, ask):
-    """Within the block a batched function gets one row at once, and errors are still a row's own."""
+    """Within the block a batched function gets one row at once; errors are still a row's own."""
     sizes = []
 
     @serve.endpoint("/double", batch=Batch(8, max_wait=20))

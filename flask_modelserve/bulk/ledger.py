@@ -12,8 +12,8 @@ from .output import Output
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from types import TracebackType
-    from typing import BinaryIO
+    from pathlib import Path
+    from typing import TextIO
 
     from .readers import Position
     from .task import Task
@@ -38,8 +38,8 @@ class Ledger:
         self.answered = self.begun.answered if self.begun else 0
         self.failures = dict(self.begun.failures) if self.begun else {}
         sizes = self.begun.sizes if self.begun else (0, 0)
-        self._answers = _open(task.answers_path, sizes[0], sys.stdout.buffer)
-        self._errors = _open(task.errors_path, sizes[1], sys.stderr.buffer)
+        self._answers = _open(task.answers_path, sizes[0], sys.stdout)
+        self._errors = _open(task.errors_path, sizes[1], sys.stderr)
         self._committed_at = 0.0
 
     @property
@@ -50,15 +50,10 @@ class Ledger:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         """Close the files; what was not committed is taken back."""
-        self._answers.close()
-        self._errors.close()
+        with self._answers, self._errors:
+            pass
 
     def add(self, answers: bytes, count: int, problems: Iterable[tuple[int, Any]]) -> None:
         """Append so many answers, and the problems of rows."""
@@ -94,5 +89,5 @@ class Ledger:
         return self._file.load()
 
 
-def _open(path: Any, size: int, pipe: BinaryIO) -> Output:
-    return Output(pipe, None) if path is None else Output.open(path, size)
+def _open(path: Path | None, size: int, pipe: TextIO) -> Output:
+    return Output(pipe.buffer, None) if path is None else Output.open(path, size)

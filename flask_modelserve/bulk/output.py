@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 from contextlib import suppress
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Self
 
 from .readers import BadInput
 
@@ -18,13 +18,14 @@ class Output:
 
     Args:
         stream: Where to write.
-        path: Its file; None for a pipe, which takes nothing back.
+        path: Its file; None for a pipe or a device, which take nothing back.
         size: Bytes that the file has already, of a run that is continued; what follows is cut off.
     """
 
     def __init__(self, stream: IO[bytes], path: Path | None, size: int = 0) -> None:
         self._stream = stream
         self.path = path
+        self._is_ours = path is not None
         self.size = self._committed = size
         if path is not None:
             stream.truncate(size)
@@ -37,6 +38,10 @@ class Output:
         Raises:
             BadInput: When it is shorter than that, or another run writes it.
         """
+        if path.exists() and not path.is_file():
+            output = cls(path.open("wb"), None)
+            output._is_ours = True
+            return output
         stream = path.open("r+b" if path.exists() else "w+b")
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -61,11 +66,14 @@ class Output:
             os.fsync(self._stream.fileno())
         self._committed = self.size
 
-    def close(self) -> None:
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
         """Close the file; what was not committed is taken back."""
-        if self.path is None:
+        if not self._is_ours:
             return
         with suppress(OSError):  # a full disk: what is lost was not committed
             self._stream.close()
-        if self.size != self._committed:
+        if self.path is not None and self.size != self._committed:
             os.truncate(self.path, self._committed)

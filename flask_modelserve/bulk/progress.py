@@ -24,8 +24,8 @@ class Progress:
         self._length = length
         self._begun_at = begun_at
         self._offset = begun_at
-        self._begun = self._told = time.monotonic()
-        self._rows = self._failed = 0
+        self._begun = self._told = 0.0
+        self._rows_before = self._rows = self._failed = 0
         self._bar: Any = None
         if sys.stderr.isatty() and length:
             self._bar = click.progressbar(
@@ -52,6 +52,9 @@ class Progress:
         """Tell, if it is time, where the input stands, and how many rows were scored so far."""
         step, self._offset = offset - self._offset, offset
         self._rows, self._failed = rows, failed
+        if not self._begun:  # from here on, since before its first answer a model loads
+            self._begun = self._told = time.monotonic()
+            self._rows_before, self._begun_at = rows, offset
         if self._bar is not None:
             self._bar.update(step)
         elif time.monotonic() - self._told >= _EVERY:
@@ -60,7 +63,7 @@ class Progress:
 
     def _counts(self) -> str:
         seconds = time.monotonic() - self._begun
-        rate = self._rows / seconds if seconds else 0.0
+        rate = (self._rows - self._rows_before) / seconds if seconds else 0.0
         failed = f", {self._failed:,} failed" if self._failed else ""
         return f"{self._rows:,} rows{failed}, {rate:,.0f} rows/s"
 

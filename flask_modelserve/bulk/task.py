@@ -54,7 +54,7 @@ class Task:
     @property
     def answers_path(self) -> Path | None:
         """Where answers are appended: Parquet is made at the end, of JSON Lines."""
-        if _is_pipe(self.output):
+        if self.output == PIPE:
             return None
         return self._beside(".part") if self.output_format == PARQUET else Path(self.output)
 
@@ -62,7 +62,7 @@ class Task:
     def errors_path(self) -> Path | None:
         if self.errors is None and not _is_pipe(self.output):
             return Path(self.output).with_suffix(".errors.jsonl")
-        return None if self.errors is None or _is_pipe(self.errors) else Path(self.errors)
+        return None if self.errors in {None, PIPE} else Path(self.errors)
 
     @property
     def checkpoint_path(self) -> Path | None:
