@@ -12,6 +12,7 @@ import subprocess
 import sys
 from dataclasses import asdict, dataclass
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -95,7 +96,8 @@ def _print_settings() -> None:
             opts.config = opts.config or named or get_default_config_file()
             if opts.config is None and find_spec("flask_modelserve.gunicorn") is not None:
                 opts.config = _DEFAULT
-            self.source = opts.config or self.source
+            here = f"{Path.cwd()}{os.sep}"
+            self.source = (opts.config or self.source).removeprefix(here)
 
     settings = Settings()
     cfg = settings.cfg

@@ -6,7 +6,6 @@ served does not know of them.
 
 from __future__ import annotations
 
-import dataclasses
 import sys
 import time
 from contextlib import ExitStack, contextmanager
@@ -128,7 +127,7 @@ def _read(response: TestResponse, returns: Any) -> Any:
         value = orjson.loads(body)
     if returns is None:
         return value
-    if dataclasses.is_dataclass(returns) and isinstance(returns, type):
+    if hasattr(returns, "__dataclass_fields__"):
         return returns(**value)
     if not isinstance(value, returns):
         raise TypeError(f"the answer is {value!r}, which is not of type {returns.__name__}")
