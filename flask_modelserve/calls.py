@@ -39,7 +39,11 @@ def send(
     """
     url = {name: value for name, value in fields if name in route.open_arguments}
     rest = [(name, value) for name, value in fields if name not in route.open_arguments]
-    options: dict[str, Any] = {"method": route.method, "headers": Headers(list(headers))}
+    options: dict[str, Any] = {
+        "method": route.method,
+        "headers": Headers(list(headers)),
+        **route.host,
+    }
     try:
         path = route.path(url)
         if body is not None:

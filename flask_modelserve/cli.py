@@ -186,7 +186,7 @@ def predict(
 
 def _how_to_go_on(task: Any) -> str:
     if task.checkpoint_path is None:
-        return "what went through a pipe is not kept"
+        return "what came through a pipe can't be read again"
     return "the same with --resume goes on"
 
 

@@ -48,18 +48,13 @@ class Failures:
         response = self._as_response(handled, error)
         return response, _OUTCOMES.get(type(error)) or outcome_of(response.status_code)
 
-    def describe(self, error: Exception) -> dict[str, Any]:
-        """Return what a client would be told of an exception, where there is no client."""
-        app = self._app
+    def preview(self, error: Exception) -> Response:
+        """Return what a client would get for an exception, where there is no client to be told."""
         try:
-            response = self._as_response(app.handle_user_exception(error), error)
+            return self._as_response(self._app.handle_user_exception(error), error)
         except Exception as unhandled:
             hidden = InternalServerError(original_exception=unhandled)
-            response = problem(hidden, self._response_class)
-        document = response.get_json(silent=True)
-        if isinstance(document, dict):
-            return {"status": response.status_code, **document}
-        return {"status": response.status_code, "detail": response.get_data(as_text=True)}
+            return problem(hidden, self._response_class)
 
     def report(self, error: Exception) -> tuple[bytes, str]:
         """Turn an exception into a problem document and an outcome, once a response has begun."""

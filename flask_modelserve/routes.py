@@ -44,6 +44,11 @@ class Route:
         methods = self.endpoint.spec.methods
         return "POST" if "POST" in methods else methods[0]
 
+    @property
+    def host(self) -> dict[str, str]:
+        """What a test client needs to know where the rule is of a subdomain."""
+        return {"subdomain": self.rule.subdomain} if self.rule.subdomain else {}
+
     def path(self, arguments: Mapping[str, Any]) -> str:
         """Return the path for the URL's arguments that were open.
 
@@ -90,13 +95,18 @@ def routes(app: Flask) -> list[Route]:
             state.endpoints[rule.endpoint],
             rule.endpoint,
             rule,
-            app.url_map.bind("localhost", subdomain=rule.subdomain),
+            _adapter(app, rule),
             {},
             frozenset(rule.arguments.difference(rule.defaults or ())),
         )
         for rule in app.url_map.iter_rules()
         if rule.endpoint in state.endpoints
     ]
+
+
+def _adapter(app: Flask, rule: Rule) -> MapAdapter:
+    subdomain = None if app.url_map.host_matching else rule.subdomain
+    return app.url_map.bind("localhost", subdomain=subdomain)
 
 
 def find_route(app: Flask, named: str) -> Route:

@@ -81,11 +81,22 @@ class Rows:
         """
         return [self._write(answer) for answer in self._runner.run_rows(rows)]
 
-    def describe(self, error: Exception) -> dict[str, Any]:
-        """Return the problem document of an exception; one of a crash names the exception too."""
-        document = self._failures.describe(error)
+    def settle(self, error: Exception) -> bytes | dict[str, Any]:
+        """Return what a row's exception comes to, its problem document.
+
+        It may be an answer as well, where a handler of the app makes one of it. The problem of a
+        crash names the exception: who scores rows is no client.
+        """
+        response = self._failures.preview(error)
+        status = response.status_code
+        if status < HTTPStatus.BAD_REQUEST:
+            return _line(response.get_data().strip())
+        document = response.get_json(silent=True)
+        if not isinstance(document, dict):
+            document = {"detail": response.get_data(as_text=True)}
+        document = {"status": status, **document}
         crashed = not isinstance(error, HTTPException)
-        if document["status"] >= HTTPStatus.INTERNAL_SERVER_ERROR and (
+        if status >= HTTPStatus.INTERNAL_SERVER_ERROR and (
             crashed or isinstance(error, BadResponse)
         ):
             document["exception"] = f"{type(error).__name__}: {error}"

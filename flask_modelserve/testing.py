@@ -89,11 +89,12 @@ class ServeClient:
             ProblemError: When the answer is an error.
             TypeError: When the answer is not of the class.
         """
-        method = find_route(self._app, path.partition("?")[0]).method
+        route = find_route(self._app, path.partition("?")[0])
+        method = route.method
         given = {**self._headers, **(headers or {})}
         if hasattr(returns, "DESCRIPTOR") or hasattr(returns, "from_binary"):
             given.setdefault("Accept", PROTOBUF)
-        options: dict[str, Any] = {}
+        options: dict[str, Any] = dict(route.host)
         if method in {"GET", "HEAD"}:
             query = urlencode(orjson.loads(dumps(sent or {})), doseq=True)
             path = f"{path}?{query}" if query else path

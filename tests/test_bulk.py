@@ -117,33 +117,32 @@ def test_crash_of_a_row(predict, double, caplog):
     assert len(caplog.records) == 1  # one traceback, not one a row
 
 
+def raise_(error):
+    raise error
+
+
 def test_errors_of_the_function(predict, app, serve):
     """What the function refuses has its own status, and handlers of the app are asked."""
-
-    @app.errorhandler(KeyError)
-    def unknown(error):
-        return {"unknown": str(error)}, 422
+    outcomes = [
+        lambda: abort(404),
+        lambda: raise_(InvalidRequest("two", errors=[{"field": "number", "message": "is two"}])),
+        lambda: raise_(KeyError("three")),
+        lambda: ({"late": True}, 409),
+        lambda: Response("<p>", mimetype="text/html"),
+        lambda: Response('{\n "six": 6}\n', mimetype="application/json"),
+        lambda: ({"seven": 7}, 201),
+        lambda: raise_(IndexError("eight")),
+    ]
+    app.register_error_handler(KeyError, lambda error: ({"unknown": str(error)}, 422))
+    app.register_error_handler(IndexError, lambda error: {"eight": str(error)})
 
     @serve.endpoint("/")
     def function(number):
-        match number:
-            case 1:
-                abort(404)
-            case 2:
-                raise InvalidRequest("two", errors=[{"field": "number", "message": "is two"}])
-            case 3:
-                raise KeyError("three")
-            case 4:
-                return {"late": True}, 409
-            case 5:
-                return Response("<p>", mimetype="text/html")
-            case 6:
-                return Response('{\n "six": 6}\n', mimetype="application/json")
-        return {"seven": 7}, 201
+        return outcomes[number]()
 
-    write_rows({"number": n} for n in range(1, 8))
+    write_rows({"number": n} for n in range(8))
     predict("/", *FILES, code=5)
-    assert read_lines("answers.jsonl") == [{"six": 6}, {"seven": 7}]
+    assert read_lines("answers.jsonl") == [{"six": 6}, {"seven": 7}, {"eight": "eight"}]
     errors = read_lines("answers.errors.jsonl")
     assert [error["status"] for error in errors] == [404, 400, 422, 409, 500]
     assert errors[1]["errors"] == [{"field": "number", "message": "is two"}]

@@ -230,6 +230,21 @@ def test_call_goes_through_the_app(run, app, serve):
     assert run("call", "/", "-H", "X-Key: secret").stdout == '"in"\n'
 
 
+def test_call_of_a_subdomain(run):
+    """An endpoint of a subdomain is asked there."""
+    app = Flask(__name__, subdomain_matching=True)
+    app.config["SERVER_NAME"] = "example.org"
+    api = Blueprint("api", __name__, subdomain="api")
+
+    @ModelServe(app).endpoint("/who/<name>", methods=["GET"], blueprint=api)
+    def who(name):
+        return [name, request.host]
+
+    app.register_blueprint(api)
+    told = run("call", "/who/<name>", "name=ada", factory=lambda: app)
+    assert told.stdout == '["ada","api.example.org"]\n'
+
+
 def test_commands_leave_the_metrics_of_the_service_alone(tmp_path):
     """A command writes nothing into the folder in which the service's workers share metrics."""
     (tmp_path / "app.py").write_text(FACTORY, "utf-8")

@@ -89,11 +89,9 @@ class _Run:
 
     def _write(self, scored: Scored) -> None:
         text, faults = self._writer.write(scored.answers)
-        problems = scored.problems
-        if faults:
-            described = [(line, self._scorer.describe(error)) for line, error in faults]
-            problems = sorted([*problems, *described], key=lambda problem: problem[0])
-        self._ledger.add(text, len(scored.answers) - len(faults), problems)
+        written = len(scored.answers) - len(faults)
+        self._scorer.refuse(scored, faults)
+        self._ledger.add(text, written, scored.problems)
 
     def _refuse_more_errors(self, position: Position) -> None:
         most = self._task.max_errors

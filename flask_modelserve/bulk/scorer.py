@@ -71,20 +71,31 @@ class Scorer:
                     decoded.append(self._decode(row.content))
                     lines.append(row.line)
                 except Exception as error:  # as any error of the way of a request
-                    scored.problems.append((row.line, self._rows.describe(error)))
+                    self._settle(scored, row.line, error)
             answers = self._rows.answer(decoded) if decoded else ()
             for line, answer in zip(lines, answers, strict=True):
                 if isinstance(answer, Exception):
-                    scored.problems.append((line, self._rows.describe(answer)))
+                    self._settle(scored, line, answer)
                 else:
                     scored.answers.append(Answer(line, answer))
-        scored.problems.sort(key=lambda problem: problem[0])
+        scored.answers.sort()
+        scored.problems.sort(key=_line)
         return scored
 
-    def describe(self, error: Exception) -> dict[str, Any]:
-        """Return the problem document of an answer that the output can't hold."""
-        with self._app.request_context(dict(self._environ)):
-            return self._rows.describe(error)
+    def refuse(self, scored: Scored, faults: Sequence[tuple[int, Exception]]) -> None:
+        """Make problems of answers that the output can't hold."""
+        if faults:
+            with self._app.request_context(dict(self._environ)):
+                for line, error in faults:
+                    self._settle(scored, line, error)
+            scored.problems.sort(key=_line)
+
+    def _settle(self, scored: Scored, line: int, error: Exception) -> None:
+        outcome = self._rows.settle(error)
+        if isinstance(outcome, bytes):
+            scored.answers.append(Answer(line, outcome))
+        else:
+            scored.problems.append((line, outcome))
 
     def _decode(self, content: bytes | MultiDict[str, str] | InvalidRequest) -> Arguments:
         if isinstance(content, InvalidRequest):
@@ -94,6 +105,10 @@ class Scorer:
             return self._rows.decode(content, dict(self.route.url))
         given, content = _take_out(content, names)
         return self._rows.decode(content, self.route.url_arguments(given))
+
+
+def _line(problem: tuple[int, Any]) -> int:
+    return problem[0]
 
 
 def _take_out(

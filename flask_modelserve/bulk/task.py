@@ -62,7 +62,7 @@ class Task:
     def errors_path(self) -> Path | None:
         if self.errors is None and not _is_pipe(self.output):
             return Path(self.output).with_suffix(".errors.jsonl")
-        return None if self.errors in {None, PIPE} else Path(self.errors)
+        return None if self.errors is None or self.errors == PIPE else Path(self.errors)
 
     @property
     def checkpoint_path(self) -> Path | None:
@@ -92,7 +92,7 @@ class Task:
                 f"{self.output} is of a run that was interrupted: --resume goes on with it, "
                 "--overwrite begins again"
             )
-        for path in (Path(self.output), self.errors_path):
+        for path in (Path(self.output), self.answers_path, self.errors_path):
             if path is not None and path.is_file() and path.stat().st_size:
                 done = ", and no run of it was interrupted" if self.resume else ""
                 raise BadInput(f"{path} exists already{done}: --overwrite replaces it")
