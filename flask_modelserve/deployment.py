@@ -34,6 +34,7 @@ class Deployment:
         timeout: Seconds after which a silent worker is killed.
         reload: Whether workers restart when code changes.
         metrics_folder: Where the workers share metrics (``PROMETHEUS_MULTIPROC_DIR``).
+        can_write_metrics: Whether they can; a config may make the folder, for as long as it runs.
     """
 
     config: str
@@ -44,6 +45,7 @@ class Deployment:
     timeout: int
     reload: bool
     metrics_folder: str | None
+    can_write_metrics: bool
 
     @classmethod
     def read(cls, options: Sequence[str]) -> Deployment:
@@ -101,6 +103,7 @@ def _print_settings() -> None:
 
     settings = Settings()
     cfg = settings.cfg
+    folder = {**os.environ, **cfg.env}.get("PROMETHEUS_MULTIPROC_DIR")
     deployment = Deployment(
         config=settings.source,
         worker_class=cfg.worker_class_str,
@@ -109,7 +112,8 @@ def _print_settings() -> None:
         connections=cfg.worker_connections,
         timeout=cfg.timeout,
         reload=bool(cfg.reload),
-        metrics_folder={**os.environ, **cfg.env}.get("PROMETHEUS_MULTIPROC_DIR"),
+        metrics_folder=folder,
+        can_write_metrics=folder is not None and os.access(folder, os.W_OK),
     )
     sys.stdout.write(f"\n{json.dumps(asdict(deployment))}\n")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -82,7 +81,7 @@ def _of_metrics(app: Flask, deployment: Deployment) -> Iterator[Finding]:
             "start gunicorn with -c python:flask_modelserve.gunicorn, or let "
             "PROMETHEUS_MULTIPROC_DIR name an empty folder",
         )
-    elif not os.access(folder, os.W_OK):
+    elif not deployment.can_write_metrics:
         yield Finding(
             "metrics",
             f"PROMETHEUS_MULTIPROC_DIR is {folder}, which is no folder that can be written",

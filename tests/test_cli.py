@@ -339,6 +339,14 @@ def test_workers_share_no_metrics(run, recommended, monkeypatch):
     monkeypatch.delenv("PROMETHEUS_MULTIPROC_DIR")
     assert_found(run("check", code=1).stdout, {"metrics: each of the 2 workers"})
     assert_found(run("check", "--workers", "1").stdout, set())
+    Path("made.py").write_text(
+        "import atexit, os, shutil, tempfile\n"
+        "workers, threads = 2, 32\n"
+        "os.environ['PROMETHEUS_MULTIPROC_DIR'] = tempfile.mkdtemp()\n"
+        "atexit.register(shutil.rmtree, os.environ['PROMETHEUS_MULTIPROC_DIR'])\n",
+        "utf-8",
+    )
+    assert_found(run("check", "-c", "made.py").stdout, set())
     monkeypatch.setenv("WEB_CONCURRENCY", "3")
     Path("gunicorn.conf.py").write_text('threads = 32\nworker_class = "gthread"\n', "utf-8")
     assert_found(run("check", code=1).stdout, {"metrics: each of the 3 workers"})
