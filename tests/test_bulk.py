@@ -754,6 +754,13 @@ def test_workers(tmp_path):
     assert process.pid not in loaded
 
 
+def test_app_of_this_process_only(predict, double):
+    """An app that other processes can't make is said to be one."""
+    write_rows([{"number": 1}])
+    told = predict("/double", *FILES, "--workers", "2", code=1).stderr
+    assert "leave --workers out, or name the app by --app" in told
+
+
 def test_death_of_a_worker(tmp_path):
     """A worker that dies, as for lack of memory, ends the run with a message and a way to go on."""
     text = "".join(f'{{"number": {n}}}\n' for n in range(10))

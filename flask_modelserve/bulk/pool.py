@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import pickle  # what multiprocessing sends by; nothing is read by it that others wrote
 import signal
 import threading
 import time
@@ -13,6 +14,7 @@ from contextlib import contextmanager
 from multiprocessing.connection import wait
 from typing import TYPE_CHECKING, Any
 
+from .readers import BadInput
 from .scorer import Scored, Scorer
 
 if TYPE_CHECKING:
@@ -87,7 +89,17 @@ def pool(
         load: What makes the app in each of them; it must be possible to pickle it.
         named: See ``Scorer``.
         headers: See ``Scorer``.
+
+    Raises:
+        BadInput: When ``load`` can't be given to another process.
     """
+    try:
+        pickle.dumps(load)
+    except Exception as error:  # pickle's, and whatever objects raise that it meets
+        raise BadInput(
+            f"the app can't be made in other processes ({error}): leave --workers out, or name the "
+            "app by --app"
+        ) from None
     executor = ProcessPoolExecutor(
         workers,
         multiprocessing.get_context("spawn"),
