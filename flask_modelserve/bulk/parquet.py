@@ -66,12 +66,15 @@ def convert(lines: Path, path: Path, *, numbered: bool) -> None:
         BadInput: For answers of which a column would have several types.
     """
     schema = pa.schema([])
+    names: dict[str, None] = {}  # in the order in which they come; pyarrow before 24 sorts them
     try:
         for answers in _groups(lines, numbered=numbered):
+            names.update(dict.fromkeys(name for answer in answers for name in answer))
             found = pa.schema(list(pa.array(answers).type))
             schema = pa.unify_schemas([schema, found], promote_options="permissive")
     except pa.ArrowException as error:
         raise BadInput(f"the answers don't fit one Parquet table: {error}") from None
+    schema = pa.schema([schema.field(name) for name in names])
     partial = path.with_name(path.name + ".writing")
     with pq.ParquetWriter(partial, schema) as writer:
         for answers in _groups(lines, numbered=numbered):
