@@ -113,15 +113,18 @@ def test_killed_at_any_moment(folder, workers):
     if not (folder / "whole.jsonl").exists():
         start(folder, "whole.jsonl").communicate()
     output = folder / f"answers{workers}.jsonl"
-    length = (folder / "whole.jsonl").stat().st_size
     kills = 0
-    for part in range(1, KILLS + 1):
-        run = start(folder, output.name, "--resume", "--workers", workers)
-        goal = length * part // (KILLS + 1)
-        until(lambda run=run, goal=goal: run.poll() is not None or size(output) > goal)
-        time.sleep(random.random())  # any moment
-        run.kill()
-        run.communicate()
+    for _ in range(KILLS):
+        before = size(output)
+        with start(folder, output.name, "--resume", "--workers", workers) as run:
+            try:
+                until(
+                    lambda run=run, before=before: run.poll() is not None or size(output) > before
+                )
+                time.sleep(2 * random.random())  # any moment
+            finally:
+                run.kill()
+                run.communicate()
         kills += run.returncode == -9
     run = start(folder, output.name, "--resume", "--workers", workers)
     _, told = run.communicate()
