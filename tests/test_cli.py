@@ -318,12 +318,16 @@ LATE = "rows: its timeout of 60 s is never reached"
         ("-c other.py", {ALONE, LATE}),
     ],
 )
-def test_faults_of_the_deployment(run, recommended, monkeypatch, options, found):
+def test_faults_of_the_deployment(run, recommended, options, found):
     """Faults are found in gunicorn's settings, wherever gunicorn has them from."""
     Path("other.py").write_text('print("hello")\nworkers = 3\n', "utf-8")
     assert_found(run("check", *options.split(), code=1 if found else 0).stdout, found)
-    monkeypatch.setenv("GUNICORN_CMD_ARGS", options)
-    assert_found(run("check", code=1 if found else 0).stdout, found)
+
+
+def test_settings_of_the_environment(run, recommended, monkeypatch):
+    """Those of GUNICORN_CMD_ARGS count as well."""
+    monkeypatch.setenv("GUNICORN_CMD_ARGS", "--worker-class sync --threads 1")
+    assert_found(run("check", code=1).stdout, {ALONE, LATE})
 
 
 def assert_found(told: str, found: set[str]) -> None:
