@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from .body import BodyReader
     from .caching import AnswerCache
     from .metrics import EndpointMetrics
+    from .rows import Rows
     from .schema import Arguments
     from .spec import EndpointSpec
     from .traces import Traces
@@ -261,7 +262,7 @@ class Endpoint:
     def _decode(self, read: Read, raw: bytes, url: dict[str, Any]) -> tuple[Arguments, Any]:
         arguments, state = read(raw)
         if url:
-            _merge(arguments, url)
+            merge(arguments, url)
         self._parameters.refuse_missing(arguments)
         return arguments, state
 
@@ -280,7 +281,7 @@ class Endpoint:
         status: int | None = None
         headers: Headers = ()
         if type(answer) is tuple:
-            answer, status, headers = _split(answer)
+            answer, status, headers = split(answer)
         if media_type is JSON:
             body = self._response.write_json(answer)
         else:
@@ -290,6 +291,20 @@ class Endpoint:
             return response, body
         response.status_code = status
         return response, None
+
+    def rows(self) -> Rows:
+        """Return the way of inputs that no request brings."""
+        from .rows import Rows
+
+        return Rows(
+            self._app,
+            self._spec,
+            schema=self._request,
+            parameters=self._parameters,
+            runner=self._runner,
+            response=self._response,
+            failures=self._failures,
+        )
 
     def _make(self, body: bytes, media_type: str, headers: Headers = ()) -> Response:
         response = self._response_class([body], content_type=media_type)
@@ -313,7 +328,7 @@ class Endpoint:
         return headers
 
 
-def _merge(arguments: Arguments, url: dict[str, Any]) -> None:
+def merge(arguments: Arguments, url: dict[str, Any]) -> None:
     """Add the URL's arguments; the body may repeat one, but not contradict it."""
     errors = [
         {"field": name, "message": "differs from the URL's"}
@@ -325,7 +340,7 @@ def _merge(arguments: Arguments, url: dict[str, Any]) -> None:
     arguments.update(url)
 
 
-def _split(answer: tuple[Any, ...]) -> tuple[Any, int | None, Headers]:
+def split(answer: tuple[Any, ...]) -> tuple[Any, int | None, Headers]:
     """Take ``(body, status)`` and ``(body, status, headers)`` apart, as Flask's views return them.
 
     Only behind a dict: any other tuple is an array.

@@ -100,14 +100,18 @@ class DeadlineExceeded(ModelServeError, GatewayTimeout):  # noqa: N818 - named l
 
 
 def problem(
-    error: HTTPException, response_class: type[Response], request_id: str, **members: object
+    error: HTTPException,
+    response_class: type[Response],
+    request_id: str | None = None,
+    **members: object,
 ) -> Response:
     """Render an error as ``application/problem+json``, keeping its own headers.
 
     Args:
         error: The error.
         response_class: The class of the response.
-        request_id: An extension member (RFC 9457, section 3.2), as all others are.
+        request_id: An extension member (RFC 9457, section 3.2), as all others are; None where
+            there is no request.
         **members: What else the document has.
     """
     document: dict[str, object] = {
@@ -120,7 +124,8 @@ def problem(
     if isinstance(error, InvalidRequest) and error.errors:
         document["errors"] = error.errors
     document |= members
-    document["request_id"] = request_id
+    if request_id is not None:
+        document["request_id"] = request_id
     headers = [(key, value) for key, value in error.get_headers() if key != "Content-Type"]
     # The standard library's json: it escapes lone surrogates that a user's text may hold.
     response = response_class(json.dumps(document) + "\n", error.code, headers)

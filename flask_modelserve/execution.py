@@ -25,7 +25,7 @@ from .threads import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from flask import Flask
 
@@ -54,8 +54,31 @@ class Runner(Protocol):
 
     def run(self, arguments: Arguments, arrived: float) -> Any: ...
 
+    def run_rows(self, rows: Sequence[Arguments]) -> list[Any]:
+        """Call the function for rows that nobody waits for: neither queues nor time-outs apply.
 
-class Inline:
+        Returns:
+            What it returns for each row, or the exception that it raises.
+        """
+        ...
+
+
+class _RowByRow:
+    """Calls the function for one row after the other."""
+
+    _call: Callable[..., Any]
+
+    def run_rows(self, rows: Sequence[Arguments]) -> list[Any]:
+        return [self._run_row(arguments) for arguments in rows]
+
+    def _run_row(self, arguments: Arguments) -> Any:
+        try:
+            return self._call(**arguments)
+        except Exception as error:
+            return error
+
+
+class Inline(_RowByRow):
     """Calls the function at once, on the thread of the request."""
 
     def __init__(self, call: Callable[..., Any], metrics: EndpointMetrics) -> None:
@@ -145,7 +168,7 @@ class Admission:
             self._free += 1
 
 
-class Admitted:
+class Admitted(_RowByRow):
     """Calls the function on the thread of the request, once a place is free.
 
     Not where that is a greenlet: all of them share one thread, so that calls would run one after
@@ -174,7 +197,7 @@ class Admitted:
             self._metrics.predict.observe(seconds)
 
 
-class Apart:
+class Apart(_RowByRow):
     """Calls the function on a thread of its own, which the request leaves behind when it hangs.
 
     A call that hangs keeps its place: a model that hangs for all costs ``max_concurrency`` threads,

@@ -52,6 +52,16 @@ class Failures:
         response = self._as_response(handled, error)
         return response, _OUTCOMES.get(type(error)) or outcome_of(response.status_code)
 
+    def preview(self, error: Exception) -> Response:
+        """Return what a client would get for an exception, where there is no client to be told."""
+        try:
+            handled: Any = self._app.handle_user_exception(error)
+        except Exception as unhandled:
+            handled = error = InternalServerError(original_exception=unhandled)
+        if _is_left(handled, error):
+            return problem(handled, self._response_class)
+        return self._app.make_response(handled)
+
     def report(self, error: Exception) -> tuple[bytes, str]:
         """Turn an exception into a problem document and an outcome, once a response has begun."""
         if isinstance(error, BadResponse):
@@ -95,12 +105,17 @@ class Failures:
 
     def _as_response(self, handled: Any, error: Exception) -> Response:
         """Make a response of what an error handler returned: the error itself if there was none."""
-        if handled is error and isinstance(error, HTTPException) and error.response is None:
-            return self._problem(error)
+        if _is_left(handled, error):
+            return self._problem(handled)
         return unidentified(self._app.make_response(handled))
 
     def _problem(self, error: HTTPException) -> Response:
         return problem(error, self._response_class, request_id_of(request.environ))
+
+
+def _is_left(handled: Any, error: Exception) -> bool:
+    """Tell whether the app has no handler for an error, which has no response of its own."""
+    return handled is error and isinstance(error, HTTPException) and error.response is None
 
 
 def outcome_of(status: int) -> str:

@@ -66,10 +66,12 @@ __all__ = [
 
 # The predecessor's port, or the one that a platform assigns.
 PORT = 8000
-# Answers overlap where models release the GIL, and requests of one batch meet in one process.
-WORKER_CLASS = "gthread"
-# Threads take turns on the GIL: more of them cost CPU time and gain nothing, but for batches.
-THREADS = 4
+# The least CPU time per request (docs/deploying.md has the figures), and a client that is slow, or
+# that only keeps its connection open, holds no thread. Functions with batch, timeout or
+# max_concurrency are called on native threads.
+WORKER_CLASS = "gevent"
+# For `--worker-class gthread`: as many as a batch has rows, and more than a few slow clients hold.
+THREADS = 32
 # With two, one goes on while the other restarts; each has its copy of the model, hence a limit.
 FEWEST_WORKERS, MOST_WORKERS = 2, 8
 # A worker is killed that shows no life for so many seconds, such as those that a model loads for.
@@ -98,7 +100,7 @@ def _cores() -> int:
 
 
 def _access_log() -> dict[str, Any]:
-    kind = os.environ.get("MODELSERVE_ACCESS_LOG") or "line"
+    kind = os.environ.get("MODELSERVE_ACCESS_LOG") or "off"
     choices: dict[str, dict[str, Any]] = {
         "line": {"accesslog": "-", "access_log_format": LINE_FORMAT},
         "json": {

@@ -51,6 +51,10 @@ class Handover:
         """Wait for the answer, and tell whether it is there; a negative time is no limit."""
         return self._done.acquire(timeout=seconds) or self.is_settled
 
+    def outcome(self) -> Any:
+        """Return the answer, or the error without raising it."""
+        return self._answer if self._error is None else self._error
+
     def result(self) -> Any:
         """Return the answer, or raise the error."""
         if self._error is None:

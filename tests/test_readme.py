@@ -3,7 +3,11 @@ from __future__ import annotations
 import ast
 import importlib
 import json
+import os
 import re
+import shlex
+import subprocess
+import sys
 from dataclasses import fields
 from pathlib import Path
 
@@ -25,6 +29,7 @@ SERVERS = [
     for document in DOCUMENTS
     for program in ("flask", "gunicorn")
     for command, _ in commands(document, program)
+    if not command.startswith("flask modelserve ")
 ]
 
 CONFIGS = [
@@ -41,6 +46,26 @@ def app_of(source: str):
     names = {"__name__": "readme"}
     exec(source, names)
     return names["app"] if "app" in names else names["create_app"]()
+
+
+def is_test(block) -> bool:
+    return "\ndef test_" in block.text
+
+
+def run(*command: str, folder: Path) -> str:
+    """Run a program as at a terminal, and return all that it tells."""
+    left_out = {"PROMETHEUS_MULTIPROC_DIR", "GUNICORN_CMD_ARGS", "WEB_CONCURRENCY", "FLASK_APP"}
+    done = subprocess.run(
+        [sys.executable, "-m", *command],
+        cwd=folder,
+        env={name: value for name, value in os.environ.items() if name not in left_out},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    return done.stdout.strip()
 
 
 def curl(app, command: str) -> str:
@@ -65,7 +90,7 @@ def test_curl_lines_show_what_comes_back(document, monkeypatch):
     monkeypatch.syspath_prepend(ROOT / "examples" / "language")  # has the predecessor's messages
     app, apps, asked = None, 0, 0
     for block in blocks(document):
-        if block.language == "python" and block.text not in CONFIGS:
+        if block.language == "python" and not (block.text in CONFIGS or is_test(block)):
             app = app_of(block.text)
             apps += 1
         elif block.language == "console":
@@ -74,6 +99,42 @@ def test_curl_lines_show_what_comes_back(document, monkeypatch):
                     assert alike(curl(app, command)) == alike(output), command
                     asked += 1
     assert asked >= apps
+
+
+@pytest.mark.parametrize(
+    "document",
+    [each for each in DOCUMENTS if "flask modelserve " in each.read_text("utf-8")],
+    ids=lambda path: path.name,
+)
+def test_modelserve_lines_show_what_they_tell(document, tmp_path):
+    """Each `flask modelserve` line tells what is shown, and its files hold it."""
+    asked = 0
+    for block in blocks(document):
+        if block.language == "python":
+            (tmp_path / "app.py").write_text(block.text, "utf-8")
+        for command, output in block.commands() if block.language == "console" else ():
+            program, *arguments = shlex.split(command)
+            if program == "cat":  # of a file that is not there yet: that's how to make it
+                file = tmp_path / arguments[0]
+                if not file.exists():
+                    file.write_text(f"{output}\n", "utf-8")
+                assert file.read_text("utf-8").strip() == output, command
+            elif program == "flask" and arguments[0] == "modelserve":
+                assert run("flask", *arguments, folder=tmp_path) == output, command
+                asked += 1
+    assert asked
+
+
+@each_document
+def test_tests_pass(document, tmp_path):
+    """The tests in the documents pass, with the app that stands before them."""
+    for block in blocks(document):
+        if block.language == "python":
+            name = "test_app.py" if is_test(block) else "app.py"
+            (tmp_path / name).write_text(block.text, "utf-8")
+    if (tmp_path / "test_app.py").exists():
+        assert " passed" in (told := run("pytest", "-q", folder=tmp_path)), told
+        assert "failed" not in told
 
 
 @pytest.mark.parametrize("command", SERVERS)
@@ -121,7 +182,7 @@ def test_every_command_is_known(document):
         if block.language == "console"
         for command, _ in block.commands()
     }
-    assert programs <= {"python", "flask", "curl", "gunicorn"}
+    assert programs <= {"python", "flask", "curl", "gunicorn", "cat"}
 
 
 def test_problem_document():

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from sklearn.datasets import load_digits  # type: ignore[import-untyped]  # it ships no types
-from sklearn.linear_model import LogisticRegression  # type: ignore[import-untyped]
+from sklearn.datasets import load_digits
+from sklearn.linear_model import LogisticRegression
 
 LEARNED = 1_500  # of the 1,797 images: the tests look at how well it reads the others
 WEIGHTS = Path(__file__).with_name("weights.csv")

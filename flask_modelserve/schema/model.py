@@ -40,12 +40,13 @@ class ModelRequest:
         return self._read(value)
 
     def read_query(self, query: MultiDict[str, str]) -> tuple[Arguments, Any]:
-        return self._read(
-            {
-                name: texts if name in self._lists or len(texts) > 1 else texts[0]
-                for name, texts in query.lists()
-            }
-        )
+        return self._read(self.query_value(query))
+
+    def query_value(self, query: MultiDict[str, str]) -> Any:
+        return {
+            name: texts if name in self._lists or len(texts) > 1 else texts[0]
+            for name, texts in query.lists()
+        }
 
     def read_binary(self, body: bytes) -> NoReturn:
         raise NotImplementedError(f"a {type(self).__name__} does not read {PROTOBUF}")

@@ -65,12 +65,15 @@ class MessageRequest:
         return self._arguments(message, known)
 
     def read_query(self, query: MultiDict[str, str]) -> tuple[Arguments, Any]:
-        message, known = self._parse(nest_query(self._type.type.desc(), query))
+        message, known = self._parse(self.query_value(query))
         try:
             self._count(known)  # names of one field, members of one oneof
         except Conflict:
             raise self._refusal(known) from None
         return self._arguments(message, known)
+
+    def query_value(self, query: MultiDict[str, str]) -> Any:
+        return nest_query(self._type.type.desc(), query)
 
     def read_binary(self, body: bytes) -> tuple[Arguments, Any]:
         if self._message is not None:

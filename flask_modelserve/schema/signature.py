@@ -90,6 +90,10 @@ class SignatureRequest:
         return value, value
 
     def read_query(self, query: MultiDict[str, str]) -> tuple[Arguments, Any]:
+        value = self._known(self.query_value(query))
+        return value, value
+
+    def query_value(self, query: MultiDict[str, str]) -> Any:
         errors: list[FieldError] = []
         value: dict[str, Any] = {}
         for name, texts in query.lists():
@@ -101,8 +105,7 @@ class SignatureRequest:
             raise InvalidRequest(
                 "The query string does not fit the endpoint.", errors=bounded(errors)
             )
-        value = self._known(value)
-        return value, value
+        return value
 
     def read_binary(self, body: bytes) -> NoReturn:
         raise NotImplementedError(f"an endpoint without a schema does not read {PROTOBUF}")
