@@ -14,7 +14,10 @@ PYTHONS = nox.project.python_versions(PROJECT)
 EXAMPLES = sorted(readme.parent for readme in Path("examples").glob("*/README.md"))
 
 nox.options.sessions = ["lint", "typing", "tests"]
-nox.options.default_venv_backend = "virtualenv"
+nox.options.default_venv_backend = "uv|virtualenv"
+
+# More at a time than there are cores: most tests wait for servers.
+PYTEST = ("python", "-m", "pytest", "-n4", "--dist=loadfile")
 
 CURL = """curl -d '{"title":"Bonjour","body":"le monde est beau"}' localhost:8000/"""
 
@@ -52,7 +55,7 @@ def group(*names: str) -> tuple[str, ...]:
 def run_tests(session: nox.Session) -> None:
     """Run the tests; what follows ``--`` goes to pytest."""
     session.install("-e.", *group("tests"))
-    session.run("python", "-m", "pytest", *session.posargs)
+    session.run(*PYTEST, *session.posargs)
 
 
 @nox.session
@@ -81,7 +84,7 @@ def minimums(session: nox.Session) -> None:
     session.install("uv")
     lowest = ["uv", "pip", "install", "--resolution=lowest-direct", "-e.", *group("tests")]
     session.run(*lowest, env={"VIRTUAL_ENV": session.virtualenv.location})
-    session.run("python", "-m", "pytest", *session.posargs)
+    session.run(*PYTEST, *session.posargs)
 
 
 @nox.session

@@ -6,13 +6,13 @@ included, and costs an app that is served nothing.
 
 from __future__ import annotations
 
-import os
 import sys
 import tempfile
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
 
 import click
 from flask.cli import ScriptInfo, pass_script_info
@@ -46,6 +46,22 @@ def endpoints(info: ScriptInfo) -> None:
     header = ("Rule", "Methods", "Schema", "Answer", "Cache", "Batch", "Limits", "Endpoint")
     for line in _table([header, *rows]):
         click.echo(line)
+
+
+@modelserve.command()
+@click.option(
+    "--output", "-o", type=click.File("wb", lazy=True), default="-", help="The file to write."
+)
+@pass_script_info
+def openapi(info: ScriptInfo, output: IO[bytes]) -> None:
+    """Print the OpenAPI document of the endpoints, or write it to a file."""
+    from .openapi.document import Document
+    from .routes import routes
+
+    app = info.load_app()
+    _found(routes, app)  # or there is no document
+    state = app.extensions["modelserve"]
+    output.write(Document.of(app, state.endpoints, state.config).body + b"\n")
 
 
 @modelserve.command(context_settings={"ignore_unknown_options": True})
@@ -202,10 +218,12 @@ def _found(look: Callable[..., Any], *arguments: Any) -> Any:
 
 def _leave_metrics() -> None:
     """Keep this process out of the metrics of the service."""
-    if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+    from . import slots
+
+    if slots.are_shared():
         folder = tempfile.TemporaryDirectory()
         click.get_current_context().call_on_close(folder.cleanup)
-        os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder.name
+        slots.move(Path(folder.name))
 
 
 def _loader(info: ScriptInfo) -> Callable[[], Flask]:

@@ -11,7 +11,6 @@ import os
 import subprocess
 import sys
 from dataclasses import asdict, dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -96,8 +95,7 @@ def _print_settings() -> None:
         def init(self, parser: Any, opts: Any, args: Any) -> None:  # noqa: ARG002 - gunicorn's signature
             named = parser.parse_args(self.cfg.get_cmd_args_from_env()).config
             opts.config = opts.config or named or get_default_config_file()
-            if opts.config is None and find_spec("flask_modelserve.gunicorn") is not None:
-                opts.config = _DEFAULT
+            opts.config = opts.config or _DEFAULT
             here = f"{Path.cwd()}{os.sep}"
             self.source = (opts.config or self.source).removeprefix(here)
 

@@ -194,8 +194,8 @@ threads = THREADS
 timeout = TIMEOUT
 graceful_timeout = GRACEFUL_TIMEOUT
 keepalive = KEEPALIVE
-# Two servers of one user would share gunicorn's own path.
-control_socket = str(_run.folder / f"gunicorn-{os.getpid()}.ctl")
+# Two servers of one user would share gunicorn's own path. A socket's may have some 100 characters.
+control_socket = str(_run.folder / f"{os.getpid()}.ctl")
 # A worker whose heartbeat waits for a disk is killed for nothing.
 worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108 - files without a name
 accesslog = _log["accesslog"]

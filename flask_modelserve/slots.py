@@ -40,6 +40,12 @@ def share(folder: Path) -> Slots:
     return _shared[0]
 
 
+def move(folder: Path) -> None:
+    """Write this process's metrics to another folder, before it has made any."""
+    os.environ[VARIABLE] = str(folder)
+    _shared[0].folder = folder
+
+
 def are_shared() -> bool:
     """Tell whether this process's metrics are written to a folder."""
     return bool(_shared)

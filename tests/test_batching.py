@@ -148,7 +148,7 @@ def test_rows_of_an_array(app: Flask, serve: ModelServe) -> None:
         (b"ab", "returns a list, not bytes"),
         ({1: 2, 3: 4}, "returns a list, not dict"),
         ({1, 2}, "returns a list, not set"),
-        (iter([1, 2]), "returns a list, not list_iterator"),
+        pytest.param(iter([1, 2]), "returns a list, not list_iterator", id="an iterator"),
         (np.array(1), "0-d array"),
     ],
     ids=repr,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -400,3 +401,22 @@ def test_endpoints_without_example(run, recommended):
         """Is not called."""
 
     assert_found(run("check", code=1).stdout, {"cold: it has no example"})
+
+
+def test_openapi(app, run, tmp_path):
+    """`openapi` prints the document that the app serves, or writes it to a file."""
+    ModelServe(app).endpoint("/double")(double)
+    served = app.test_client().get("/__openapi.json").json
+    assert json.loads(run("openapi").output) == served
+    run("openapi", "--output", str(tmp_path / "openapi.json"))
+    assert json.loads((tmp_path / "openapi.json").read_text()) == served
+
+
+def test_openapi_without_the_extension(run):
+    """An app without ModelServe is told so."""
+    assert "write ModelServe(app)" in run("openapi", code=1).output
+
+
+def double(number: int) -> int:
+    """Double a number."""
+    return 2 * number

@@ -240,7 +240,7 @@ def test_the_plain_page_escapes_what_it_shows(without_swagger):
     nasty = Blueprint("nasty", __name__)
     serve = ModelServe(app)
 
-    @serve.endpoint('/\'<any("<b>"):kind>', blueprint=nasty, example={"text": NASTY})
+    @serve.endpoint('/\'<any("<b>"):kind>', blueprint=nasty, example={"kind": "<b>", "text": NASTY})
     def shown(kind, text: str = NASTY):
         return text
 

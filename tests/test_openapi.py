@@ -261,7 +261,7 @@ def returning(annotation: Any):
         (Any, {}),
         (int | Any, {}),
         ("NotThere", {}),
-        (object(), {}),
+        pytest.param(object(), {}, id="no type"),
         (None, {"type": "null"}),
         (Literal["a", 1], {"enum": ["a", 1]}),
         (Literal[b"bytes"], {}),

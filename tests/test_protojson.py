@@ -170,6 +170,13 @@ def test_two_spellings_of_one_key_of_a_map_are_refused(echo, field):
     assert "twice" in answer.json["errors"][0]["message"]
 
 
+def test_a_null_behind_the_other_name_is_refused(echo):
+    """The engine clears what the first name has set: a client's value must not be lost."""
+    answer = echo.post("/fields", data='{"a_list":[],"aList":null}')
+    assert answer.status_code == 400
+    assert "can't be given together" in answer.json["errors"][0]["message"]
+
+
 def test_every_bad_field_is_named_at_once(echo):
     """A client learns of all its mistakes from one answer."""
     body = {

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import ast
 import importlib
-import json
 import os
 import re
 import shlex
@@ -76,9 +75,9 @@ def curl(app, command: str) -> str:
     return answer.text.strip()
 
 
-def table(header: str) -> dict[str, str]:
+def table(header: str, document: Path = README) -> dict[str, str]:
     """Return first and last cells of a table, without the quotes of code."""
-    text = README.read_text("utf-8")
+    text = document.read_text("utf-8")
     rows = text[text.index(f"| {header} |") :].split("\n\n")[0].splitlines()[2:]
     cells = [[cell.strip() for cell in row.strip("|").split(" | ")] for row in rows]
     return {first.strip("`"): last.strip("`") for first, *_, last in cells}
@@ -185,14 +184,6 @@ def test_every_command_is_known(document):
     assert programs <= {"python", "flask", "curl", "gunicorn", "cat"}
 
 
-def test_problem_document():
-    """The error that README shows is what a client gets."""
-    [shown] = [block.text for block in blocks(README) if block.language == "json"]
-    client = app_of(PYTHON[1]).test_client()
-    answer = client.post("/rent", json={"square_metres": 0})
-    assert (answer.status_code, json.loads(alike(answer.text))) == (400, json.loads(alike(shown)))
-
-
 def test_options():
     """README lists the options of endpoint(), all of them, with the defaults that they have."""
     shown = table("option")
@@ -211,7 +202,8 @@ def test_config_keys():
 
 
 def test_metrics():
-    """README lists the extension's metrics, all of them, and the outcomes of requests."""
+    """The guide lists the extension's metrics, all of them, and the outcomes of requests."""
+    shown = table("metric", ROOT / "docs" / "metrics.md")
     page = app_of(PYTHON[0]).test_client().get("/__metrics").text
     ours = [
         family
@@ -219,9 +211,9 @@ def test_metrics():
         if family.name.startswith("modelserve_") and not family.name.endswith("_created")
     ]
     names = {f.name + "_total" * (f.type == "counter") for f in ours}
-    assert table("metric").keys() == names
+    assert shown.keys() == names
     outcomes = importlib.import_module("flask_modelserve.metrics").OUTCOMES
-    assert ", ".join(outcomes) in table("metric")["modelserve_requests_total"]
+    assert ", ".join(outcomes) in shown["modelserve_requests_total"]
 
 
 @each_document

@@ -136,7 +136,7 @@ def store(folder: Path) -> None:
     "options",
     [
         f"{HOOKS} -k gthread --threads 4 -w 2",
-        f"{HOOKS} -k gevent",
+        f"{HOOKS} -k gevent -w 1",
         "-k gthread --threads 4 -w 2",
         "-k gevent",
     ],

@@ -108,10 +108,11 @@ class _Search:
                     yield {"field": place, "message": message}
                 continue
             yield from self._field(shape, field, key, item, place, is_bad=bad_field)
-            if field.is_set_by(item):
-                first = seen.setdefault(field.slot, key)
-                if first != key:
-                    yield {"field": place, "message": f"can't be given together with {first}"}
+            first = seen.get(field.slot if field.is_set_by(item) else field.name)
+            if first is not None:
+                yield {"field": place, "message": f"can't be given together with {first}"}
+            elif field.is_set_by(item):
+                seen[field.slot] = seen[field.name] = key
         for name in sorted(shape.required):
             if value.get(name, value.get(shape.fields[name].description.json_name)) is None:
                 yield {"field": f"{path}.{name}" if path else name, "message": "is required"}

@@ -136,14 +136,19 @@ class MessageShape:
         return total
 
     def _refuse_conflict(self, value: dict[str, Any]) -> None:
-        """Look again at keys that share a slot: a null is the absence of most fields."""
-        taken = set()
+        """Look again at keys that share a slot: a null is the absence of most fields.
+
+        But not behind the field's other name: the engine would clear what that has set.
+        """
+        taken: set[str] = set()
         for key, item in value.items():
             shape = self.fields.get(key)
-            if shape is not None and shape.is_set_by(item):
-                if shape.slot in taken:
-                    raise Conflict
-                taken.add(shape.slot)
+            if shape is None:
+                continue
+            if (shape.slot if shape.is_set_by(item) else shape.name) in taken:
+                raise Conflict
+            if shape.is_set_by(item):
+                taken |= {shape.slot, shape.name}
 
     @property
     def is_special(self) -> bool:
