@@ -133,7 +133,7 @@ def gunicorn(folder: Path, *options: str, config: bool = False, **env: str) -> l
     """Return the one line as a command."""
     settings = str(folder / "conf.py") if config else "python:flask_modelserve.gunicorn"
     (folder / "tmp").mkdir(exist_ok=True)
-    variables = {"TMPDIR": str(folder / "tmp"), "MODELSERVE_ACCESS_LOG": "off"} | env
+    variables = {"TMPDIR": str(folder / "tmp"), "MODELSERVE_DRAIN_SECONDS": "0"} | env
     assignments = [f"{name}={value}" for name, value in variables.items()]
     # gunicorn forgets to close its log when it reloads.
     quiet = ["-W", "error", "-W", "ignore::ResourceWarning"]

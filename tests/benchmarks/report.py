@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from . import batches, load
 from .load import middle
 from .peers.rows import MAX_SIZE, SECONDS
-from .served import PEER_SERVERS
+from .served import PEER_SERVERS, RECOMMENDED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from .load import Load
     from .served import Served
 
-RECOMMENDED = "gevent"
 CONNECTIONS = 16
 
 Lines = tuple[Sequence[str], Iterable[Sequence[str]]]
@@ -95,7 +94,7 @@ def served_bars(served: Served) -> Iterator[Bar]:
     for name, seen in bare.items():
         ours = loads[name.replace("bare view", "ours")]
         yield Bar(f"served: ours over {name}", 0.97, load.ratio(ours, seen))
-    ours = loads[f"ours, {RECOMMENDED}"]
+    ours = loads[RECOMMENDED]
     best = min(bare, key=lambda name: middle(bare[name]).cpu)
     yield Bar(f"served: recommended over the best {best}", 1.0, load.ratio(ours, bare[best]))
     for peer, limit in PEER_BARS.items():
@@ -263,9 +262,9 @@ def milliseconds(seen: Mapping[str, float]) -> Iterator[str]:
 def chart_figures(served: Served) -> dict[str, float]:
     """Microseconds of CPU per request of what README compares."""
     flask = {
-        "flask_modelserve": f"ours, {RECOMMENDED}",
-        "bare Flask view, no checks": f"bare view, {RECOMMENDED}",
-        "json_format by hand": f"predecessor's way, {RECOMMENDED}",
+        "flask_modelserve": RECOMMENDED,
+        "bare Flask view, no checks": "bare view, gevent",
+        "json_format by hand": "predecessor's way, gevent",
     }
     names = flask | {server.name: server.name for server in PEER_SERVERS}
     return {label: middle(served[name][CONNECTIONS]).cpu * 1e6 for label, name in names.items()}

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import venv
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import product
 from tempfile import gettempdir
 from typing import TYPE_CHECKING, NamedTuple
@@ -32,6 +32,7 @@ WORKER_CLASSES = {
     "gthread, 4 threads": ["-k", "gthread", "--threads", "4"],
     "sync": ["-k", "sync"],
 }
+RECOMMENDED = "ours, recommended command"
 FACTORIES = {"bare view": "bare", "predecessor's way": "predecessor", "ours": "ours"}
 WARM_UP = 100
 VERSIONS = """
@@ -76,6 +77,13 @@ def gunicorn(name: str, app: str, options: Sequence[str], path: str = "/") -> Se
     return Server(name, command, path=path)
 
 
+def recommended() -> Server:
+    """Ours by the command that the guide to production recommends, with one worker."""
+    options = ["-c", "python:flask_modelserve.gunicorn"]
+    server = gunicorn(RECOMMENDED, "tests.benchmarks.apps:ours()", options)
+    return replace(server, env={"MODELSERVE_DRAIN_SECONDS": "0"})  # it is stopped under no load
+
+
 def uvicorn(name: str, app: str) -> Server:
     """One uvicorn with one worker and its fast loop and parser."""
 
@@ -87,11 +95,12 @@ def uvicorn(name: str, app: str) -> Server:
 
 
 def flask_servers(worker_classes: Sequence[str]) -> Iterator[Server]:
-    """The bare view, the predecessor's way and ours, side by side on each worker class."""
+    """The bare view, the predecessor's way and ours on each worker class, and as recommended."""
     for worker_class in worker_classes:
         options = WORKER_CLASSES[worker_class]
         for name, factory in FACTORIES.items():
             yield gunicorn(f"{name}, {worker_class}", f"tests.benchmarks.apps:{factory}()", options)
+    yield recommended()
 
 
 def litserve(module: str, path: str = "/detect") -> Server:
