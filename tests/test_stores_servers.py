@@ -77,7 +77,9 @@ def sicken(
         load.await_answer(is_hit)
     assert load.wrong == []
     log = (folder / "log").read_text()
-    assert 2 <= log.count("answers again") <= log.count("requests are answered without it") <= 4
+    sick, well = log.count("requests are answered without it"), log.count("answers again")
+    # Two workers, each sick twice; once or twice more where the machine is too busy to answer.
+    assert 2 <= well <= sick <= 8
     return p99s
 
 
