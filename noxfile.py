@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import filecmp
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -15,6 +16,8 @@ EXAMPLES = sorted(readme.parent for readme in Path("examples").glob("*/README.md
 
 nox.options.sessions = ["lint", "typing", "tests"]
 nox.options.default_venv_backend = "uv|virtualenv"
+# As pip does: or each server that a test or a benchmark starts compiles its libraries anew.
+os.environ.setdefault("UV_COMPILE_BYTECODE", "1")
 
 # More at a time than there are cores: most tests wait for servers.
 PYTEST = ("python", "-m", "pytest", "-n4", "--dist=loadfile")
