@@ -221,7 +221,8 @@ def post_fork(server: Arbiter, worker: Worker) -> None:
     Until it listens to signals itself it puts them into its copy of the master's queue.
     """
     del worker
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    # Not sys.exit: where the signal comes in a callback of the interpreter, that would be ignored.
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
     while not server.SIG_QUEUE.empty():
         if server.SIG_QUEUE.get() == signal.SIGTERM:
             sys.exit(0)

@@ -58,13 +58,15 @@ def running(
     finally:
         process.send_signal(stop)
         process.send_signal(signal.SIGCONT)  # it may be hung
-        process.wait(timeout=20)
+        process.wait(timeout=40)  # gunicorn gives its workers 25 s
 
 
 @contextlib.contextmanager
 def hung(process: subprocess.Popen[bytes]) -> Iterator[None]:
     """Have a server accept connections, and answer nothing."""
     process.send_signal(signal.SIGSTOP)
+    # Its threads stop when the system comes to them.
+    os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WNOWAIT)
     try:
         yield
     finally:
