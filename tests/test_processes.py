@@ -287,3 +287,34 @@ def test_scrapes_are_fast_with_many_workers(tmp_path: Path) -> None:
             server.metrics()
         assert (time.monotonic() - begun) / 5 < 1
     assert list(server.temporary.iterdir()) == []
+
+
+TWO_APPS = """
+from flask import Flask
+from flask_modelserve import ModelServe
+from werkzeug.middleware.dispatcher import DispatcherMiddleware
+
+
+def make(name):
+    app = Flask(name)
+
+    @ModelServe(app).endpoint("/")
+    def double(number: int, seconds: float = 0):
+        return {"double": 2 * number, "pid": 0}
+
+    return app
+
+
+app = DispatcherMiddleware(make("one"), {"/two": make("two")})
+"""
+
+
+def test_two_apps_of_a_process_lose_no_count(tmp_path: Path) -> None:
+    """Apps that one server serves add up to one sum, whichever of them answers."""
+    with fleet(tmp_path, app=TWO_APPS, WEB_CONCURRENCY="2") as server:
+        for _ in range(10):
+            server.ask()
+            exchange(server.port, "POST /two/ HTTP/1.1", b'{"number": 1}')
+        metrics = server.metrics()
+    assert metrics["modelserve_requests_total double ok"] == 20
+    assert metrics["flask_http_request_total POST 200"] == 20
