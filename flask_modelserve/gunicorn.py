@@ -69,7 +69,7 @@ PORT = 8000
 # The least CPU time per request (docs/deploying.md has the figures), and a client that is slow, or
 # that only keeps its connection open, holds no thread. Functions with batch, timeout or
 # max_concurrency are called on native threads.
-WORKER_CLASS = "gevent"
+WORKER_CLASS = "flask_modelserve.gevent_worker.GeventWorker"
 # For `--worker-class gthread`: as many as a batch has rows, and more than a few slow clients hold.
 THREADS = 32
 # With two, one goes on while the other restarts; each has its copy of the model, hence a limit.

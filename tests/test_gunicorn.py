@@ -42,7 +42,8 @@ def test_defaults(tmp_path: Path) -> None:
     """One line listens for everybody on port 8000, with gevent, and two workers at least."""
     shown = settings(tmp_path, MODELSERVE_ACCESS_LOG="")
     assert shown["bind"] == "['0.0.0.0:8000']"
-    assert (shown["worker_class"], shown["threads"]) == ("gevent", "32")
+    assert shown["worker_class"] == "flask_modelserve.gevent_worker.GeventWorker"
+    assert shown["threads"] == "32"
     assert 2 <= int(shown["workers"]) <= 8
     assert (shown["timeout"], shown["graceful_timeout"], shown["keepalive"]) == ("120", "25", "75")
     assert shown["accesslog"] == "None"
@@ -90,7 +91,7 @@ def test_own_config_file_changes_two_lines(tmp_path: Path) -> None:
         metrics = server.metrics()
         log = server.log()
     assert set(map(int, re.findall(r"gone: (\d+)", log))) >= gone
-    assert "Using worker: gevent" in log
+    assert "Using worker: flask_modelserve.gevent_worker.GeventWorker" in log
     assert metrics["modelserve_requests_total double ok"] == 20
 
 

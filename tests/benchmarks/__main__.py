@@ -69,7 +69,7 @@ def measure(parts: tuple[str, ...], *, quick: bool, folders: Folders) -> Results
     if "edges" in parts:
         results.edges = edges.measure(folders, **options["edges"])
     if "workers" in parts:
-        names = WORKER_CLASSES if quick else workers.WORKERS
+        names = workers.QUICK_WORKERS if quick else workers.WORKERS
         results.workers = workers.measure(names, folders, **options["workers"])
     if "batches" in parts:
         results.batches = batches.measure(folders, **options["batches"])

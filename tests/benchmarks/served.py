@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 Served = dict[str, dict[int, list[Load]]]
 
 PEERS = "tests.benchmarks.peers"
+DEFAULT_CLASS = ["-k", "flask_modelserve.gevent_worker.GeventWorker"]
 WORKER_CLASSES = {
     "gevent": ["-k", "gevent"],
     "gthread, 1 thread": ["-k", "gthread", "--threads", "1"],
@@ -33,7 +34,8 @@ WORKER_CLASSES = {
     "sync": ["-k", "sync"],
 }
 RECOMMENDED = "ours, recommended command"
-FACTORIES = {"bare view": "bare", "predecessor's way": "predecessor", "ours": "ours"}
+APPS = "tests.benchmarks.apps"
+FACTORIES = {"bare view": "bare", "ours": "ours"}
 WARM_UP = 100
 VERSIONS = """
 import importlib.metadata, json, sys
@@ -80,7 +82,7 @@ def gunicorn(name: str, app: str, options: Sequence[str], path: str = "/") -> Se
 def recommended() -> Server:
     """Ours by the command that the guide to production recommends, with one worker."""
     options = ["-c", "python:flask_modelserve.gunicorn"]
-    server = gunicorn(RECOMMENDED, "tests.benchmarks.apps:ours()", options)
+    server = gunicorn(RECOMMENDED, f"{APPS}:ours()", options)
     return replace(server, env={"MODELSERVE_DRAIN_SECONDS": "0"})  # it is stopped under no load
 
 
@@ -95,11 +97,13 @@ def uvicorn(name: str, app: str) -> Server:
 
 
 def flask_servers(worker_classes: Sequence[str]) -> Iterator[Server]:
-    """The bare view, the predecessor's way and ours on each worker class, and as recommended."""
+    """The bare view and ours on each worker class, ours as recommended, and what that is beside."""
     for worker_class in worker_classes:
         options = WORKER_CLASSES[worker_class]
         for name, factory in FACTORIES.items():
-            yield gunicorn(f"{name}, {worker_class}", f"tests.benchmarks.apps:{factory}()", options)
+            yield gunicorn(f"{name}, {worker_class}", f"{APPS}:{factory}()", options)
+    yield gunicorn("predecessor's way, gevent", f"{APPS}:predecessor()", WORKER_CLASSES["gevent"])
+    yield gunicorn("bare view, our worker", f"{APPS}:bare()", DEFAULT_CLASS)
     yield recommended()
 
 

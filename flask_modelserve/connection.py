@@ -1,0 +1,235 @@
+# pyright: reportAttributeAccessIssue=false, reportArgumentType=false, reportCallIssue=false
+# pyright: reportIncompatibleMethodOverride=false, reportGeneralTypeIssues=false
+# The stubs of gunicorn that pyright brings are of an older one.
+"""One connection to a worker: its requests in turn, each answered before the next is read."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import time
+from contextlib import suppress
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from gevent import GreenletExit, sleep
+from gunicorn import http, util
+from gunicorn.http import wsgi
+from gunicorn.http.errors import NoMoreData
+
+from .head import HeadReader
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
+    from gevent import socket as gevent_socket
+    from gunicorn.config import Config
+    from gunicorn.http.message import Request
+
+    from .gevent_worker import GeventWorker
+
+_RECEIVED = 65_536  # bytes at a time: most requests come whole
+_JOINED = 65_536  # bytes of a body, at most, that are copied to leave together with their headers
+_LEFT = {errno.EPIPE, errno.ECONNRESET, errno.ENOTCONN}  # of a client that has gone
+_MOST_NAMES = 1000  # that are remembered
+
+
+class Response(wsgi.Response):  # type: ignore[misc]  # gunicorn has no types
+    """gunicorn's, where a body that is one piece leaves together with its headers."""
+
+    headers_sent: bool
+    _plain_names: set[str] = set()  # noqa: RUF012 - what is a name does not depend on the response
+    _date = (0, "")
+
+    def __init__(self, req: Request, sock: Any, cfg: Config, worker: GeventWorker) -> None:
+        super().__init__(req, sock, cfg)
+        self._worker = worker
+
+    def should_close(self) -> bool:
+        """Tell whether this is the connection's last answer: it may have taken long."""
+        if not (self.headers_sent or (self._worker.alive and self._worker.keeps_alive)):
+            self.must_close = True
+        closes: bool = super().should_close()
+        return closes
+
+    def process_headers(self, headers: list[tuple[str, str]]) -> None:
+        """Check and take over headers; names that passed once are known."""
+        known = self._plain_names
+        for header in headers:
+            name, value = header
+            if name in known and wsgi.HEADER_VALUE_RE.fullmatch(value):
+                self.headers.append((name, value.strip(" \t")))
+                continue
+            before = len(self.headers), self.response_length
+            super().process_headers([header])
+            taken = len(self.headers) > before[0] and self.response_length == before[1]
+            if taken and name.lower() != "upgrade" and len(known) < _MOST_NAMES:
+                known.add(name)
+
+    def write(self, data: bytes) -> None:
+        if (
+            self.headers_sent
+            or len(data) != self.response_length
+            or len(data) > _JOINED
+            or self._omits_body
+            or self.upgrade
+        ):
+            super().write(data)
+            return
+        major, minor = self.req.version
+        connection = "close" if self.should_close() else "keep-alive"
+        fields = "".join([f"{name}: {value}\r\n" for name, value in self.headers])
+        head = (
+            f"HTTP/{major}.{minor} {self.status}\r\nServer: {self.version}\r\n"
+            f"Date: {self._now()}\r\nConnection: {connection}\r\n{fields}\r\n"
+        )
+        self.headers_sent = True
+        self.sent = len(data)
+        self.sock.sendall(head.encode("latin-1") + data)
+
+    @classmethod
+    def _now(cls) -> str:
+        second = int(time.time())
+        if second != cls._date[0]:
+            cls._date = (second, util.http_date(second))
+        return cls._date[1]
+
+
+class Connection:
+    """Answers the requests of one client.
+
+    Args:
+        worker: Whose application answers.
+        sock: The connection.
+        client: The client's address; that of a Unix socket is empty.
+        server: The listener's address.
+    """
+
+    def __init__(
+        self, worker: GeventWorker, sock: gevent_socket.socket, client: Any, server: Any
+    ) -> None:
+        self.idle_since: int | None = None
+        self._worker = worker
+        self._sock = sock
+        self._client = client
+        self._server = server
+        self._parser = http.get_parser(worker.cfg, sock, client)
+        self._heads = None
+        if isinstance(server, tuple) and "SCRIPT_NAME" not in os.environ:
+            self._heads = HeadReader(worker.heads, sock, client, server)
+        self._request: Request | None = None
+
+    def serve(self) -> None:
+        """Answer all requests, until either side ends the connection."""
+        try:
+            while self._serve_one():
+                pass
+        except (NoMoreData, StopIteration, GreenletExit) as end:
+            self._worker.log.debug("Closing connection. %s", end)
+        except OSError as error:
+            if error.errno not in _LEFT:
+                self._worker.log.exception("Socket error processing request.")
+        except (Exception, SystemExit) as error:  # a request that is wrong, or its application
+            self._worker.handle_error(self._request, self._sock, self._client, error)
+
+    def end(self) -> None:
+        """Have a connection end that waits for a request; one that has just come is answered."""
+        with suppress(OSError):
+            self._sock.shutdown(socket.SHUT_RD)
+
+    def _serve_one(self) -> bool:
+        """Answer the next request; return whether another may follow."""
+        self._request = None
+        self.idle_since = self._worker.ticks
+        data = self._receive()
+        if not data:
+            return False
+        request, environ, response = self._common(data) or self._any(data)
+        self._request = request
+        self.idle_since = None
+        return self._answer(request, environ, response)
+
+    def _common(self, data: bytes) -> tuple[Request, WSGIEnvironment, Response] | None:
+        """Read a request with a head that is recognised."""
+        common = None
+        if self._heads is not None:
+            common = self._heads.read(data, self._parser.unreader)
+        if common is None:
+            return None
+        request, environ = common
+        self._parser.mesg = request
+        response = Response(request, self._sock, self._worker.cfg, self._worker)
+        hints = wsgi._make_early_hints_callback(request, self._sock, response)  # noqa: SLF001 - it has no other
+        environ["wsgi.early_hints"] = hints
+        return request, environ, response
+
+    def _any(self, data: bytes) -> tuple[Request, WSGIEnvironment, Response]:
+        """Read any other request."""
+        self._parser.unreader.unread(data)
+        request = next(self._parser)
+        response, environ = wsgi.create(
+            request,
+            self._sock,
+            self._client,
+            self._server,
+            self._worker.cfg,
+            response_class=Response,
+            response_args=(self._worker,),
+        )
+        environ["wsgi.multithread"] = True
+        return request, environ, response
+
+    def _receive(self) -> bytes:
+        """Return what the next request begins with; nothing once the connection has ended."""
+        if not self._parser.finish_body():
+            return b""
+        self._parser.mesg = None
+        data: bytes = self._parser.unreader.take_buffered()
+        if not data:
+            sleep(0)  # or a client that always has its next request ready keeps all others waiting
+            data = self._sock.recv(_RECEIVED)
+        return data
+
+    def _answer(self, request: Request, environ: WSGIEnvironment, response: Response) -> bool:
+        """Answer one request; return whether another may follow."""
+        worker = self._worker
+        try:
+            worker.pre_request(worker, request)
+            worker.count_request()
+            self._run(request, environ, response)
+        except OSError:
+            raise
+        except (Exception, SystemExit):
+            if not response.headers_sent:
+                raise
+            # A client must not take what it has got so far for the whole answer.
+            worker.log.exception("Error handling request %s", request.uri)
+            self._sock.shutdown(socket.SHUT_RDWR)
+            return False
+        finally:
+            try:
+                worker.post_request(worker, request, environ, response)
+            except Exception:  # it is the user's
+                worker.log.exception("Exception in post_request hook")
+        return not response.should_close()
+
+    def _run(self, request: Request, environ: WSGIEnvironment, response: Response) -> None:
+        """Send what the application answers."""
+        worker = self._worker
+        begun = datetime.now() if worker.logs_access else None  # noqa: DTZ005 - as gunicorn has it
+        parts = worker.wsgi(environ, response.start_response)
+        if worker.is_already_handled(parts):
+            return
+        try:
+            if isinstance(parts, wsgi.FileWrapper):
+                response.write_file(parts)
+            else:
+                for part in parts:
+                    response.write(part)
+            response.close()
+        finally:
+            if begun is not None:
+                worker.log.access(response, request, environ, datetime.now() - begun)  # noqa: DTZ005
+            close = getattr(parts, "close", None)
+            if close is not None:
+                close()
