@@ -30,7 +30,7 @@ from .execution import Inline, Instance, caller_of, runner_of
 from .failures import Failures, outcome_of
 from .parameters import innermost
 from .request_id import HEADER, request_id_of
-from .response import answer_class, unidentified
+from .response import Answer, add_known, answer_class, unidentified
 from .streaming import STREAM_TYPES, Streamer
 
 if TYPE_CHECKING:
@@ -80,6 +80,9 @@ class Endpoint:
         self._failures = Failures(app, spec.endpoint, self._response_class)
         self._accept = Accept(self._offers())
         self._headers = self._constant_headers()
+        self._known_headers = {
+            offer: [("Content-Type", offer), *self._headers] for offer in self._accept.offers
+        }
         self._metrics = metrics
         self._call = caller_of(app, spec.handler)
         self._runner = runner_of(spec, app, self._call, self._parameters, metrics, traces=traces)
@@ -104,7 +107,7 @@ class Endpoint:
         finally:
             if outcome is not None:  # a stream counts when it ends
                 in_flight.finish(outcome)
-        response.headers.add(HEADER, request_id_of(request.environ))
+        add_known(response.headers, ((HEADER, request_id_of(request.environ)),))
         return response
 
     def take_example(self, rule: Rule) -> None:
@@ -307,8 +310,12 @@ class Endpoint:
         )
 
     def _make(self, body: bytes, media_type: str, headers: Headers = ()) -> Response:
-        response = self._response_class([body], content_type=media_type)
-        for name, value in (*self._headers, *headers):
+        response: Response
+        if self._response_class is Answer:
+            response = Answer.of(body, self._known_headers[media_type])
+        else:
+            response = self._response_class([body], headers=self._headers, content_type=media_type)
+        for name, value in headers:
             response.headers.add(name, value)
         return response
 

@@ -18,6 +18,9 @@ from .response import unidentified
 if TYPE_CHECKING:
     from flask import Response
 
+# Plain numbers: to look up a member of an enum is a call.
+_BAD_REQUEST = int(HTTPStatus.BAD_REQUEST)
+_SERVER_ERROR = int(HTTPStatus.INTERNAL_SERVER_ERROR)
 _OUTCOMES: dict[type, str] = {
     BadResponse: "bad_response",
     DeadlineExceeded: "timeout",
@@ -120,9 +123,9 @@ def _is_left(handled: Any, error: Exception) -> bool:
 
 def outcome_of(status: int) -> str:
     """Return what a request that was answered with a status counts as."""
-    if status < HTTPStatus.BAD_REQUEST:
+    if status < _BAD_REQUEST:
         return "ok"
-    return "invalid" if status < HTTPStatus.INTERNAL_SERVER_ERROR else "error"
+    return "invalid" if status < _SERVER_ERROR else "error"
 
 
 def _propagates(app: Flask) -> bool:
