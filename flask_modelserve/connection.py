@@ -85,7 +85,10 @@ class Response(wsgi.Response):  # type: ignore[misc]  # gunicorn has no types
         )
         self.headers_sent = True
         self.sent = len(data)
-        self.sock.sendall(head.encode("latin-1") + data)
+        packet = head.encode("latin-1") + data
+        sent = self.sock.send(packet)  # sendall asks the kernel for its buffer's size first
+        if sent < len(packet):
+            self.sock.sendall(packet[sent:])
 
     @classmethod
     def _now(cls) -> str:
