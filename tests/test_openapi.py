@@ -428,6 +428,8 @@ def test_rules_of_the_proto_are_in_the_schema(app, serve):
     assert properties["email"] == {"type": "string", "format": "email"}
     assert properties["lines"]["minItems"] == 1
     assert properties["limits"]["additionalProperties"]["minimum"] == 0
+    budget = properties["budget"]
+    assert (budget["minimum"], budget["exclusiveMaximum"]) == (0, 1_000_000)
     assert order_schema["required"] == ["email", "lines"]
     line = schema_of(app, "modelserve.tests.Order.Line")
     assert line["properties"]["sku"] == {"type": "string", "pattern": "^[A-Z]{3}$"}

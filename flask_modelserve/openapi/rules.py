@@ -44,6 +44,7 @@ _FORMATS = {
     "uuid": "uuid",
 }
 _OF_TEXT = {"pattern", "const", "enum"}
+_BOUNDS = {"minimum", "exclusiveMinimum", "maximum", "exclusiveMaximum"}
 _SIZES = {"minLength", "maxLength", "minItems", "maxItems", "minProperties", "maxProperties"}
 
 
@@ -102,10 +103,12 @@ def _add(rules: dict[str, Any], schema: Schema) -> None:
 
 def _add_keyword(keyword: str, value: Any, schema: Schema) -> None:
     """Add one keyword, where it means of the JSON form what the rule means of the value."""
-    if keyword in _SIZES:  # ProtoJSON has these numbers, of 64 bits, as texts
-        schema[keyword] = int(value)
+    kind = schema.get("type")
+    is_wide = isinstance(kind, list)  # an integer of 64 bits, or its text
+    if keyword in _SIZES or (is_wide and keyword in _BOUNDS):
+        schema[keyword] = int(value)  # ProtoJSON has numbers of 64 bits as texts
         return
-    is_number = schema.get("type") in {"integer", "number"}
-    is_text = schema.get("type") == "string" and "format" not in schema
+    is_number = kind in ("integer", "number")
+    is_text = kind == "string" and "format" not in schema
     if keyword == "uniqueItems" or is_number or (is_text and keyword in _OF_TEXT):
         schema[keyword] = value

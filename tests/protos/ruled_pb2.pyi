@@ -8,7 +8,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Order(_message.Message):
-    __slots__ = ("email", "lines", "limits", "low", "high")
+    __slots__ = ("email", "lines", "limits", "low", "high", "budget")
     class Line(_message.Message):
         __slots__ = ("sku", "quantity")
         SKU_FIELD_NUMBER: _ClassVar[int]
@@ -28,12 +28,14 @@ class Order(_message.Message):
     LIMITS_FIELD_NUMBER: _ClassVar[int]
     LOW_FIELD_NUMBER: _ClassVar[int]
     HIGH_FIELD_NUMBER: _ClassVar[int]
+    BUDGET_FIELD_NUMBER: _ClassVar[int]
     email: str
     lines: _containers.RepeatedCompositeFieldContainer[Order.Line]
     limits: _containers.ScalarMap[str, int]
     low: int
     high: int
-    def __init__(self, email: _Optional[str] = ..., lines: _Optional[_Iterable[_Union[Order.Line, _Mapping]]] = ..., limits: _Optional[_Mapping[str, int]] = ..., low: _Optional[int] = ..., high: _Optional[int] = ...) -> None: ...
+    budget: int
+    def __init__(self, email: _Optional[str] = ..., lines: _Optional[_Iterable[_Union[Order.Line, _Mapping]]] = ..., limits: _Optional[_Mapping[str, int]] = ..., low: _Optional[int] = ..., high: _Optional[int] = ..., budget: _Optional[int] = ...) -> None: ...
 
 class Receipt(_message.Message):
     __slots__ = ("total",)
