@@ -122,6 +122,12 @@ def innermost(function: Any) -> Any:
             function = type(function).__call__
 
 
+def bare(annotation: Any) -> Any:
+    """Return an annotation without what ``Annotated`` adds to it."""
+    is_annotated = typing.get_origin(annotation) is typing.Annotated
+    return typing.get_args(annotation)[0] if is_annotated else annotation
+
+
 def _signature(function: Callable[..., Any]) -> inspect.Signature:
     if sys.version_info >= (3, 14):
         # Annotations are evaluated only now, and may be of names that only type checkers see.
@@ -143,10 +149,10 @@ def _resolve(annotation: Any, known: dict[str, Any]) -> Any:
 
 def _element(annotation: Any) -> Any:
     """Return what the annotation of a column says of one row: its element, or else itself."""
-    if annotation in {list, Sequence}:
-        return inspect.Parameter.empty
-    is_list = typing.get_origin(annotation) in {list, Sequence}
-    return typing.get_args(annotation)[0] if is_list else annotation
+    column = bare(annotation)
+    if (typing.get_origin(column) or column) not in (list, Sequence):
+        return annotation
+    return next(iter(typing.get_args(column)), inspect.Parameter.empty)
 
 
 def _means(annotation: Any, schema: Any) -> bool:

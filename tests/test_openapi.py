@@ -8,6 +8,7 @@ import enum
 import functools
 import subprocess
 import sys
+import typing
 import uuid  # noqa: TC003 - so is that
 from collections.abc import Iterator  # noqa: TC003 - an endpoint's annotation is evaluated
 from typing import Annotated, Any, Literal, NotRequired, TypedDict
@@ -414,6 +415,42 @@ def test_comments_of_a_descriptor_with_source_info_are_descriptions(app, serve, 
     assert schema["properties"]["width"]["description"] == "How wide.\n\nIn metres."
     assert schema["properties"]["width"]["deprecated"] is True
     assert schema_of(app, "Colour")["description"] == "* `WHITE`: Like snow."
+
+
+@pytest.mark.parametrize(
+    ("annotation", "schema"),
+    [
+        (typing.List, {"type": "array", "items": {}}),  # noqa: UP006 - what older code says
+        (typing.Dict, {"type": "object"}),  # noqa: UP006
+        (typing.Tuple, {"type": "array", "items": {}}),  # noqa: UP006
+        (typing.Sequence, {}),
+        (tuple[()], {"type": "array", "minItems": 0, "maxItems": 0}),
+    ],
+)
+def test_containers_of_anything(app, serve, client, annotation, schema):
+    """A container that does not say of what is one of anything, in all spellings."""
+
+    def function(value):
+        return value
+
+    function.__annotations__ = {"value": annotation, "return": annotation}
+    serve.endpoint("/")(function)
+    serve.endpoint("/query", methods=["GET"], endpoint="query")(function)
+    operation = operation_of(app, "/")
+    assert body_of(operation)["properties"]["value"] == schema
+    assert answer_of(operation) == schema
+
+
+def test_columns_of_anything(app, serve, client):
+    """A batched function may leave out of what its columns are."""
+
+    @serve.endpoint("/", batch=4)
+    def function(value: typing.List) -> typing.List:  # noqa: UP006 - what older code says
+        return value
+
+    assert client.post("/", json={"value": "a"}).json == "a"
+    operation = operation_of(app, "/")
+    assert (body_of(operation)["properties"]["value"], answer_of(operation)) == ({}, {})
 
 
 def test_rules_of_the_proto_are_in_the_schema(app, serve):

@@ -37,6 +37,8 @@ _CONTAINERS = {"builtins", "collections", "collections.abc"}  # those whose argu
 
 def annotation_schema(annotation: Any, components: Components, mode: Mode) -> Schema:
     """Return the schema of an annotation; that of anything, for one that says nothing here."""
+    if not hasattr(annotation, "__args__"):  # typing.List alone is list
+        annotation = typing.get_origin(annotation) or annotation
     if annotation is int:
         return dict(_INT) if mode == "Input" else {"type": "integer"}
     if typing.get_origin(annotation) is not None:
@@ -74,10 +76,11 @@ def _generic_schema(annotation: Any, components: Components, mode: Mode) -> Sche
     if issubclass(origin, Mapping):
         values = of(arguments[-1])
         return {"type": "object"} | ({"additionalProperties": values} if values else {})
-    if issubclass(origin, tuple) and arguments[-1] is not Ellipsis:
+    if issubclass(origin, tuple) and arguments[-1:] != (Ellipsis,):
         items = [of(part) for part in arguments]
         size = len(items)
-        return {"type": "array", "prefixItems": items, "minItems": size, "maxItems": size}
+        first = {"prefixItems": items} if items else {}
+        return {"type": "array", **first, "minItems": size, "maxItems": size}
     if issubclass(origin, Collection) or origin is Iterable:
         return {"type": "array", "items": of(arguments[0])}
     return {}

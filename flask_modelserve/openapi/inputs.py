@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import types
-import typing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +11,7 @@ import orjson
 from ..content import dumps
 from ..parameters import Parameters
 from ..schema import kind_of
+from ..schema.signature import query_kind
 from .annotations import annotation_schema
 from .classes import class_schema
 
@@ -133,7 +132,7 @@ class Input:
         parameters = self._parameters()
         return {
             name: self._member(parameters, name, "Output")  # integers of any size
-            if _is_converted(kind)
+            if query_kind(kind)[0] in (int, float, bool, str)
             else self._explained(parameters, name, {"type": "string"})
             for name, kind in parameters.names.items()
         }
@@ -160,18 +159,6 @@ def _without_null(schema: Schema) -> Schema:
         return schema
     rest = {key: item for key, item in schema.items() if key != "anyOf"}
     return {**options[0], **{key: item for key, item in rest.items() if item is not None}}
-
-
-def _is_converted(annotation: Any) -> bool:
-    is_union = typing.get_origin(annotation) in {typing.Union, types.UnionType}
-    members = typing.get_args(annotation) if is_union else (annotation,)
-    members = tuple(kind for kind in members if kind is not type(None))
-    if len(members) != 1:
-        return False
-    [kind] = members
-    if typing.get_origin(kind) is list:
-        return typing.get_args(kind)[0] in {int, float, bool, str}
-    return kind in {int, float, bool, str}
 
 
 def _default(parameters: Parameters, name: str, schema: Schema) -> Schema:

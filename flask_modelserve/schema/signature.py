@@ -13,6 +13,7 @@ import orjson
 
 from ..content import PROTOBUF, refuse_depth
 from ..errors import FieldError, InvalidRequest
+from ..parameters import bare
 from . import bounded
 from .duplicates import refuse_duplicates
 
@@ -193,8 +194,9 @@ def _one_text(texts: list[str]) -> str:
 
 def _members(annotation: Any) -> tuple[Any, ...]:
     """Return the types that an annotation allows: the members of a union, or itself."""
+    annotation = bare(annotation)
     if typing.get_origin(annotation) in {typing.Union, types.UnionType}:
-        return typing.get_args(annotation)
+        return tuple(map(bare, typing.get_args(annotation)))
     return (annotation,)
 
 
@@ -218,16 +220,23 @@ def _json_check(annotation: Any) -> tuple[str, frozenset[type]] | None:
     return " or ".join(names), frozenset(allowed)
 
 
-def _query_reader(annotation: Any) -> Callable[[list[str]], Any]:
-    """Return what turns the texts of one query parameter into the annotated type.
+def query_kind(annotation: Any) -> tuple[Any, bool]:
+    """Return what a query parameter's texts are to be, and whether there may be several.
 
     ``int``, ``float`` and ``bool``, optional or in a ``list``, are converted; all else is text.
     """
     members = [kind for kind in _members(annotation) if kind is not type(None)]
-    kind = members[0] if len(members) == 1 else str
+    kind = members[0] if len(members) == 1 else Any
     if kind is list or typing.get_origin(kind) is list:
-        element = next(iter(typing.get_args(kind)), str)
-        return lambda texts: [_convert(element, text) for text in texts]
+        return bare(next(iter(typing.get_args(kind)), str)), True
+    return kind, False
+
+
+def _query_reader(annotation: Any) -> Callable[[list[str]], Any]:
+    """Return what turns the texts of one query parameter into the annotated type."""
+    kind, is_list = query_kind(annotation)
+    if is_list:
+        return lambda texts: [_convert(kind, text) for text in texts]
     return lambda texts: _convert(kind, _one_text(texts))
 
 
