@@ -160,7 +160,8 @@ def _as_json(value: Any) -> Any:
         if isinstance(value, kind):
             return write(value)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+        names = [field.name for field in dataclasses.fields(value)]
+        return {name: getattr(value, name) for name in names if not name.startswith("_")}
     if hasattr(type(value), "DESCRIPTOR") or hasattr(type(value), "desc"):
         from .schema.messages import render_message
 

@@ -11,7 +11,7 @@ import sys
 import typing
 import uuid  # noqa: TC003 - so is that
 from collections.abc import Iterator  # noqa: TC003 - an endpoint's annotation is evaluated
-from typing import Annotated, Any, Literal, NotRequired, TypedDict
+from typing import Annotated, Any, ClassVar, Literal, NotRequired, TypedDict
 
 import numpy as np
 import pytest
@@ -451,6 +451,28 @@ def test_columns_of_anything(app, serve, client):
     assert client.post("/", json={"value": "a"}).json == "a"
     operation = operation_of(app, "/")
     assert (body_of(operation)["properties"]["value"], answer_of(operation)) == ({}, {})
+
+
+@dataclasses.dataclass
+class Flat:
+    rooms: int
+    _rent: float = 0.0
+    city: ClassVar[str] = "Berlin"
+    area: dataclasses.InitVar[int] = 1
+
+
+def test_members_of_a_dataclass_are_those_that_are_written(app, serve, client):
+    """What is no field, or private, is not in the answer and not in its schema."""
+
+    @serve.endpoint("/")
+    def function() -> Flat:
+        return Flat(app.config.get("HUGE", 2))
+
+    described = schema_of(app, "Flat")
+    assert (described["properties"].keys(), described["required"]) == ({"rooms"}, ["rooms"])
+    assert client.post("/").json == {"rooms": 2}
+    app.config["HUGE"] = 2**70
+    assert client.post("/").json == {"rooms": 2**70}
 
 
 def test_rules_of_the_proto_are_in_the_schema(app, serve):

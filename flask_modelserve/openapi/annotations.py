@@ -97,10 +97,12 @@ def _class_schema(kind: type, components: Components, mode: Mode) -> Schema:
         return _choice(kind)
     if typing.is_typeddict(kind):
         required: frozenset[str] = kind.__required_keys__  # type: ignore[attr-defined]  # it has
-        return _members_schema(kind, required, components, mode)
+        optional: frozenset[str] = kind.__optional_keys__  # type: ignore[attr-defined]  # it has
+        return _members_schema(kind, required | optional, required, components, mode)
     if dataclasses.is_dataclass(kind):
-        names = [field.name for field in dataclasses.fields(kind)]
-        return _members_schema(kind, names, components, mode)
+        fields = [field.name for field in dataclasses.fields(kind)]
+        names = [name for name in fields if not name.startswith("_")]  # as answers are written
+        return _members_schema(kind, names, names, components, mode)
     if issubclass(kind, dict | Mapping):
         return {"type": "object"}
     if issubclass(kind, list | tuple | set | frozenset):
@@ -114,13 +116,18 @@ def _class_schema(kind: type, components: Components, mode: Mode) -> Schema:
 
 
 def _members_schema(
-    kind: type, required: Collection[str], components: Components, mode: Mode
+    kind: type,
+    names: Collection[str],
+    required: Collection[str],
+    components: Components,
+    mode: Mode,
 ) -> Schema:
     """Return the schema of a class that names its members: a TypedDict or a dataclass."""
     try:
-        members = typing.get_type_hints(kind, include_extras=True)
+        hints = typing.get_type_hints(kind, include_extras=True)
     except Exception:  # whatever evaluating an annotation may raise
         return {"type": "object"}
+    members = {name: hint for name, hint in hints.items() if name in names}
 
     def make() -> Schema:
         properties = {
@@ -131,11 +138,11 @@ def _members_schema(
         if text and not text.startswith(f"{kind.__name__}("):  # as dataclasses make for themselves
             schema["description"] = text
         # A TypedDict whose annotations are texts does not know which of them say NotRequired.
-        names = [
+        needed = [
             name
             for name, member in members.items()
             if name in required and typing.get_origin(member) is not typing.NotRequired
         ]
-        return schema | ({"required": names} if names else {})
+        return schema | ({"required": needed} if needed else {})
 
     return components.reference(kind.__name__, mode, kind, make)
