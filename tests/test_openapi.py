@@ -475,6 +475,27 @@ def test_members_of_a_dataclass_are_those_that_are_written(app, serve, client):
     assert client.post("/").json == {"rooms": 2**70}
 
 
+def test_docstrings_of_two_spaces(app, serve):
+    """Google's own two spaces are read as four are, lines that go on included."""
+
+    @serve.endpoint("/")
+    def function(a, b):
+        """Do it.
+
+        Args:
+          a: The first
+            of both: it goes on.
+          b: The second.
+        """
+        return a + b
+
+    properties = body_of(operation_of(app, "/"))["properties"]
+    assert {name: it["description"] for name, it in properties.items()} == {
+        "a": "The first of both: it goes on.",
+        "b": "The second.",
+    }
+
+
 def test_rules_of_the_proto_are_in_the_schema(app, serve):
     """What buf.validate enforces is said, as far as JSON Schema has a word for it."""
 

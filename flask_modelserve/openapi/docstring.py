@@ -13,7 +13,8 @@ _SECTION = re.compile(
     r"(:|\n-+)$",
     re.MULTILINE,
 )
-_PARAMETER = re.compile(r"^ {2,8}\*{0,2}(\w+)(?: \([^)]*\))?: +(.+(?:\n {6,}\S.*)*)", re.MULTILINE)
+# What is indented more goes on with it.
+_PARAMETER = re.compile(r"^( {2,8})\*{0,2}(\w+)(?: \([^)]*\))?: +(.+(?:\n\1 +\S.*)*)", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,7 @@ class Docstring:
         return cls(
             summary=_one_line(summary),
             description=description.strip(),
-            parameters={name: _one_line(about) for name, about in _PARAMETER.findall(arguments)},
+            parameters={name: _one_line(about) for _, name, about in _PARAMETER.findall(arguments)},
         )
 
     def listed(self) -> str:
