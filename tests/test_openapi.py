@@ -475,6 +475,20 @@ def test_members_of_a_dataclass_are_those_that_are_written(app, serve, client):
     assert client.post("/").json == {"rooms": 2**70}
 
 
+def test_an_empty_any(app, serve, client):
+    """An Any that holds nothing has no type, neither in the answer nor in its schema."""
+
+    @serve.endpoint("/every", schema=every_pb2.Every, response_schema=every_pb2.Every)
+    def every(**fields):
+        return fields
+
+    assert client.post("/every", json={"anAny": {}}).json == {"anAny": {}}
+    schemas = document_of(app)["components"]["schemas"]
+    sent, answered = (schemas[f"modelserve.tests.Every-{it}"] for it in ("Input", "Output"))
+    assert sent["properties"]["anAny"]["required"] == ["@type"]
+    assert "required" not in answered["properties"]["anAny"]
+
+
 def test_docstrings_of_two_spaces(app, serve):
     """Google's own two spaces are read as four are, lines that go on included."""
 

@@ -108,7 +108,10 @@ def message_schema(
 
 def _special_schema(description: DescMessage, name: str, mode: Mode) -> Schema:
     if name in _SPECIAL:
-        return dict(_SPECIAL[name])
+        schema = dict(_SPECIAL[name])
+        if mode == "Output":
+            schema.pop("required", None)  # an Any that holds nothing is written as {}
+        return schema
     wrapped = element_of(description.fields[0])
     assert isinstance(wrapped, ScalarType)
     return _scalar_schema(wrapped, mode)
