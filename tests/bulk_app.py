@@ -32,6 +32,12 @@ def echo(text: list[str]):
     return text
 
 
+@serve.endpoint("/talkative")
+def talkative(number: int):
+    sys.stdout.write("hello\n")
+    return number
+
+
 @serve.endpoint("/deadly")
 def deadly(number: int):
     if number == 5:

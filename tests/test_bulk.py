@@ -474,6 +474,33 @@ def test_prints_stay_out_of_the_answers(predict, serve):
     assert "hello" in result.stderr
 
 
+def test_prints_of_an_app_that_loads(predict, app, double, monkeypatch):
+    """What an app prints when it is imported does not either."""
+
+    def create_app():
+        sys.stdout.write("hello\n")
+        return app
+
+    result = CliRunner().invoke(
+        modelserve,
+        ["predict", "/double", "-i", "-", "-o", "-"],
+        obj=ScriptInfo(create_app=create_app),
+        input=b'{"number": 1}\n',
+    )
+    assert result.stdout == '{"double":2}\n'
+    assert "hello" in result.stderr
+
+
+def test_prints_of_workers(tmp_path):
+    """Nor do prints of the processes that share the rows."""
+    (tmp_path / "rows.jsonl").write_text('{"number": 1}\n{"number": 2}\n', "utf-8")
+    arguments = ("/talkative", "-i", "rows.jsonl", "-o", "-", "--workers", "2")
+    process = start(tmp_path, *arguments, stdout=subprocess.PIPE)
+    answers, told = process.communicate(timeout=60)
+    assert answers == "1\n2\n"
+    assert "hello" in told
+
+
 @pytest.mark.parametrize(
     ("options", "text"),
     [

@@ -42,13 +42,14 @@ def run(task: Task, load: Callable[[], Flask]) -> Ledger:
         LookupError: For an endpoint that does not exist.
         TooManyErrors: When more rows failed than the task allows; the rest is not scored.
     """
-    scorer = Scorer(load(), task.rule, task.headers)
-    task.check()
+    out = sys.stdout
     with ExitStack() as stack:
-        reader = stack.enter_context(reading(task.input, task.input_format))
-        ledger = stack.enter_context(Ledger(task, scorer.route.endpoint.spec.version))
         # What the app's own code prints has no place among answers that go to standard output.
         stack.enter_context(redirect_stdout(sys.stderr))
+        scorer = Scorer(load(), task.rule, task.headers)
+        task.check()
+        reader = stack.enter_context(reading(task.input, task.input_format))
+        ledger = stack.enter_context(Ledger(task, scorer.route.endpoint.spec.version, out))
         source: Any = scorer
         if task.workers > 1:
             source = stack.enter_context(pool(task.workers, load, task.rule, task.headers))

@@ -29,7 +29,7 @@ class Ledger:
     what it would have ended with had it not been interrupted.
     """
 
-    def __init__(self, task: Task, version: str | None) -> None:
+    def __init__(self, task: Task, version: str | None, out: TextIO) -> None:
         self._task = task
         self._file: CheckpointFile | None = None
         if task.checkpoint_path is not None:
@@ -38,7 +38,7 @@ class Ledger:
         self.answered = self.begun.answered if self.begun else 0
         self.failures = dict(self.begun.failures) if self.begun else {}
         sizes = self.begun.sizes if self.begun else (0, 0)
-        self._answers = _open(task.answers_path, sizes[0], sys.stdout)
+        self._answers = _open(task.answers_path, sizes[0], out)
         self._errors = _open(task.errors_path, sizes[1], sys.stderr)
         self._committed_at = 0.0
 

@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import pickle  # what multiprocessing sends by; nothing is read by it that others wrote
 import signal
+import sys
 import threading
 import time
 from collections import deque
@@ -123,6 +124,7 @@ def _start(load: Callable[[], Flask], named: str, headers: Sequence[tuple[str, s
     """Load the app, in a new process."""
     global _scorer  # noqa: PLW0603 - a process of a pool has no other place
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that writes
+    sys.stdout = sys.stderr  # the other is for answers
     threading.Thread(target=_end_with_parent, daemon=True).start()
     _scorer = Scorer(load(), named, headers)
 
