@@ -49,7 +49,7 @@ def send(
         if body is not None:
             options |= {"data": body, "content_type": "application/json"}
         elif route.method in _WITH_QUERY:
-            path = f"{path}?{urlencode(rest)}" if rest else path
+            path = f"{path}?{urlencode(rest, errors='surrogateescape')}" if rest else path
         else:
             value = route.endpoint.rows().query_value(MultiDict(rest))
             options |= {"data": dumps(value), "content_type": "application/json"}

@@ -6,13 +6,15 @@ included, and costs an app that is served nothing.
 
 from __future__ import annotations
 
+import os
 import sys
 import tempfile
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import redirect_stdout
 from functools import partial
 from http import HTTPStatus
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, BinaryIO
 
 import click
 from flask.cli import ScriptInfo, pass_script_info
@@ -58,7 +60,8 @@ def openapi(info: ScriptInfo, output: IO[bytes]) -> None:
     from .openapi.document import Document
     from .routes import routes
 
-    app = info.load_app()
+    with redirect_stdout(sys.stderr):  # what the app prints is no part of the document
+        app = info.load_app()
     _found(routes, app)  # or there is no document
     state = app.extensions["modelserve"]
     output.write(Document.of(app, state.endpoints, state.config).body + b"\n")
@@ -122,14 +125,14 @@ def call(
         fields, text = (), "-"
     if fields and text is not None:
         raise click.UsageError("Give either fields or --json.")
-    body = sys.stdin.buffer.read() if text == "-" else None if text is None else text.encode()
+    body = sys.stdin.buffer.read() if text == "-" else None if text is None else os.fsencode(text)
     _leave_metrics()
+    out = _own_stdout()
     app = info.load_app()
     route = _found(find_route, app, rule)
     if body is not None and route.method == "GET":
         raise click.UsageError(f"{rule} takes a query string: give fields, as in name=value.")
     response = send(app, route, _pairs(fields), body, _headers(headers))
-    out = sys.stdout.buffer
     last = b""
     for piece in response.iter_encoded():  # a stream's, as they come
         out.write(piece)
@@ -224,6 +227,13 @@ def _leave_metrics() -> None:
         folder = tempfile.TemporaryDirectory()
         click.get_current_context().call_on_close(folder.cleanup)
         slots.move(Path(folder.name))
+
+
+def _own_stdout() -> BinaryIO:
+    """Return standard output for the command alone: what the app prints goes to the other."""
+    out = sys.stdout.buffer
+    click.get_current_context().with_resource(redirect_stdout(sys.stderr))
+    return out
 
 
 def _loader(info: ScriptInfo) -> Callable[[], Flask]:

@@ -215,6 +215,33 @@ def test_call_that_can_not_be_made(run, words, arguments, code, text):
     assert text in run("call", *arguments, code=code).stderr
 
 
+@pytest.mark.parametrize(
+    "arguments", [["/rent", "--json", '{"rooms": "\udcff"}'], ["/count", "number=\udcff"]]
+)
+def test_call_with_bytes_that_are_no_text(run, words, arguments):
+    """What is not UTF-8 is sent as it was typed, and refused as by a client."""
+    assert "400 BAD REQUEST" in run("call", *arguments, code=4).stderr
+
+
+@pytest.mark.parametrize(("command", "out"), [(["openapi"], "{"), (["call", "/", "a=b"], '"b"\n')])
+def test_prints_of_the_app(run, app, serve, command, out):
+    """What the app prints stays out of what the command writes."""
+
+    @serve.endpoint("/")
+    def function(a):
+        sys.stdout.write("hello\n")
+        return a
+
+    def create_app():
+        sys.stdout.write("hello\n")
+        return app
+
+    result = run(*command, factory=create_app)
+    assert result.stdout.startswith(out)
+    assert "hello" not in result.stdout
+    assert "hello" in result.stderr
+
+
 def test_call_goes_through_the_app(run, app, serve):
     """Hooks of the app apply, and headers can be given to them."""
 
