@@ -9,6 +9,7 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
+import orjson
 from werkzeug.exceptions import HTTPException, InternalServerError, default_exceptions
 from werkzeug.wrappers import Response as BaseResponse
 
@@ -90,7 +91,10 @@ class Rows:
         response = self._failures.preview(error)
         status = response.status_code
         if status < HTTPStatus.BAD_REQUEST:
-            return _line(response.get_data().strip())
+            try:
+                return _json_of(response)
+            except BadResponse as refused:
+                error, status = refused, HTTPStatus.INTERNAL_SERVER_ERROR
         document = response.get_json(silent=True)
         if not isinstance(document, dict):
             document = {"detail": response.get_data(as_text=True)}
@@ -124,7 +128,7 @@ class Rows:
 
 
 def _json_of(response: BaseResponse) -> bytes:
-    """Return the body of a response that the function made.
+    """Return the body of a response that the function, or a handler of the app, made.
 
     Raises:
         HTTPException: When it is an error, or no JSON.
@@ -133,7 +137,11 @@ def _json_of(response: BaseResponse) -> bytes:
     if response.status_code >= HTTPStatus.BAD_REQUEST:
         raise _refusal(response.status_code, body.decode(errors="replace"))
     if not response.is_json:
-        raise BadResponse(f"the function answered with {response.mimetype}, not JSON")
+        raise BadResponse(f"the answer is {response.mimetype}, not JSON")
+    try:
+        orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise BadResponse(f"the answer is not JSON: {error}") from None
     return _line(body.strip())
 
 

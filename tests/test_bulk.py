@@ -154,6 +154,33 @@ def test_errors_of_the_function(predict, app, serve):
     assert "text/html" in errors[4]["exception"]
 
 
+@pytest.mark.parametrize("name", ["answers.jsonl", "answers.csv", "answers.parquet"])
+def test_answers_that_are_no_json(predict, app, serve, name):
+    """What a function or a handler of the app answers besides JSON is an error of its row alone."""
+    outcomes = [
+        lambda: Response("{oops", mimetype="application/json"),
+        lambda: Response('{"nan": NaN}', mimetype="application/json"),
+        lambda: Response("", mimetype="application/json"),
+        lambda: raise_(KeyError("sorry")),
+        lambda: {"four": 4},
+    ]
+    app.register_error_handler(KeyError, lambda error: "sorry")
+
+    @serve.endpoint("/")
+    def function(number):
+        return outcomes[number]()
+
+    write_rows({"number": n} for n in range(5))
+    assert (
+        "1 answered, 4 failed with 500"
+        in predict("/", "-i", "rows.jsonl", "-o", name, code=5).stderr
+    )
+    errors = read_lines("answers.errors.jsonl")
+    assert [error["line"] for error in errors] == [1, 2, 3, 4]
+    assert all("JSON" in error["exception"] for error in errors)
+    assert errors[3]["detail"] == "sorry"
+
+
 def test_answers_are_checked(predict, serve):
     """An answer that breaks its schema is an error, which names the field."""
 
