@@ -463,6 +463,48 @@ def test_parquet_of_mixed_answers(predict, serve):
     assert read_lines("answers.parquet.part") == [{"answer": 1}, {"answer": "x"}]
 
 
+@pytest.mark.parametrize("value", [{}, 2**63, [{}]])
+def test_parquet_has_no_place_for_it(predict, serve, value):
+    """An answer that Parquet can't hold is no traceback, and leaves no half of a file."""
+
+    @serve.endpoint("/")
+    def function(number):
+        return {"value": value}
+
+    write_rows([{"number": 1}])
+    result = predict("/", "-i", "rows.jsonl", "-o", "answers.parquet", code=1)
+    assert "the answers don't fit one Parquet table" in result.stderr
+    assert read_lines("answers.parquet.part") == [{"value": value}]
+    assert not {"answers.parquet", "answers.parquet.writing"} & {*names()}
+
+
+@pytest.mark.parametrize("name", ["answers.csv", "answers.parquet"])
+def test_no_column_is_lost_to_the_line(predict, serve, name):
+    """An answer's own line is not taken for its row's."""
+
+    @serve.endpoint("/")
+    def function(number):
+        return {"line": "of text"}
+
+    write_rows([{"number": 1}])
+    result = predict("/", "-i", "rows.jsonl", "-o", name, "--number", code=1)
+    assert "a field line already: leave --number out" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("table", "text"),
+    [
+        (pa.table({"at": pa.array([0], pa.timestamp("us", "No/Where"))}), "from row 1 on"),
+        (pa.Table.from_arrays([pa.array([1]), pa.array([2])], ["a", "a"]), "several columns a"),
+    ],
+)
+def test_parquet_that_can_not_be_read(predict, double, table, text):
+    """What can't be read of a Parquet file is said, and not passed over."""
+    pq.write_table(table, "rows.parquet")
+    result = predict("/double", "-i", "rows.parquet", "-o", "answers.jsonl", code=1)
+    assert text in result.stderr
+
+
 def test_parquet_without_pyarrow(predict, double, monkeypatch):
     """Without pyarrow one is told what to install."""
     monkeypatch.setattr(formats, "find_spec", lambda _name: None)

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from ..content import dumps
 from .readers import BadInput, Position, Row
-from .writers import LINE, as_object
+from .writers import ANSWER, LINE, as_object, refuse_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,6 +31,10 @@ class ParquetReader:
             self._file = pq.ParquetFile(path)
         except pa.ArrowInvalid as error:
             raise BadInput(f"it is no Parquet file: {error}") from None
+        names = self._file.schema_arrow.names
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise BadInput(f"it has several columns {', '.join(twice)}: give each another name")
         self.length: int | None = self._file.metadata.num_rows
         self._row = 0
         # The footer holds counts and bounds of every column chunk, and the places of all of them.
@@ -38,6 +42,12 @@ class ParquetReader:
         self._digest = hashlib.blake2b(footer.encode(), digest_size=20).hexdigest()
 
     def __iter__(self) -> Iterator[Row]:
+        try:
+            yield from self._rows()
+        except (pa.ArrowException, ValueError) as error:
+            raise BadInput(f"it can't be read from row {self._row + 1} on: {error}") from None
+
+    def _rows(self) -> Iterator[Row]:
         number = 0
         for batch in self._file.iter_batches(batch_size=_ROWS_AT_ONCE):
             if number + batch.num_rows <= self._row:
@@ -63,24 +73,29 @@ def convert(lines: Path, path: Path, *, numbered: bool) -> None:
     """Write the answers of a JSON Lines file as Parquet, their types being those of all of them.
 
     Raises:
-        BadInput: For answers of which a column would have several types.
+        BadInput: For answers of which a column would have several types, or one of none.
     """
+    partial = path.with_name(path.name + ".writing")
+    try:
+        schema = _schema_of(lines, numbered=numbered)
+        with pq.ParquetWriter(partial, schema) as writer:
+            for answers in _groups(lines, numbered=numbered):
+                rows = pa.array(answers, type=pa.struct(list(schema)))
+                writer.write_table(pa.Table.from_batches([pa.RecordBatch.from_struct_array(rows)]))
+    except (pa.ArrowException, OverflowError) as error:
+        partial.unlink(missing_ok=True)
+        raise BadInput(f"the answers don't fit one Parquet table: {error}") from None
+    partial.replace(path)
+
+
+def _schema_of(lines: Path, *, numbered: bool) -> pa.Schema:
     schema = pa.schema([])
     names: dict[str, None] = {}  # in the order in which they come; pyarrow before 24 sorts them
-    try:
-        for answers in _groups(lines, numbered=numbered):
-            names.update(dict.fromkeys(name for answer in answers for name in answer))
-            found = pa.schema(list(pa.array(answers).type))
-            schema = pa.unify_schemas([schema, found], promote_options="permissive")
-    except pa.ArrowException as error:
-        raise BadInput(f"the answers don't fit one Parquet table: {error}") from None
-    schema = pa.schema([schema.field(name) for name in names])
-    partial = path.with_name(path.name + ".writing")
-    with pq.ParquetWriter(partial, schema) as writer:
-        for answers in _groups(lines, numbered=numbered):
-            rows = pa.array(answers, type=pa.struct(list(schema)))
-            writer.write_table(pa.Table.from_batches([pa.RecordBatch.from_struct_array(rows)]))
-    partial.replace(path)
+    for answers in _groups(lines, numbered=numbered):
+        names.update(dict.fromkeys(name for answer in answers for name in answer))
+        found = pa.schema(list(pa.array(answers).type))
+        schema = pa.unify_schemas([schema, found], promote_options="permissive")
+    return pa.schema([schema.field(name) for name in names])
 
 
 def _groups(lines: Path, *, numbered: bool) -> Iterator[list[dict[str, Any]]]:
@@ -95,4 +110,6 @@ def _answer(line: bytes, *, numbered: bool) -> dict[str, Any]:
         return as_object(line)
     row = orjson.loads(line)
     answer = row["answer"]
-    return {LINE: row["line"], **(answer if isinstance(answer, dict) else {"answer": answer})}
+    answer = answer if isinstance(answer, dict) else {ANSWER: answer}
+    refuse_line(answer)
+    return {LINE: row["line"], **answer}

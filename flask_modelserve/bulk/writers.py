@@ -12,7 +12,7 @@ from ..errors import BadResponse
 from .readers import BadInput
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Container, Sequence
 
 # The column of an answer that is no object, and of the row's line.
 ANSWER = "answer"
@@ -82,9 +82,19 @@ class CsvWriter:
         return text.getvalue().encode(), faults
 
     def _write_header(self, table: Any, header: list[str]) -> None:
-        if self._numbered and LINE in header:
-            raise BadInput(f"the answers have a field {LINE} already: leave --number out")
+        if self._numbered:
+            refuse_line(header)
         table.writerow([LINE, *header] if self._numbered else header)
+
+
+def refuse_line(names: Container[str]) -> None:
+    """Refuse answers whose own field would be taken for the line of their row.
+
+    Raises:
+        BadInput: When they have such a field.
+    """
+    if LINE in names:
+        raise BadInput(f"the answers have a field {LINE} already: leave --number out")
 
 
 def as_object(body: bytes) -> dict[str, Any]:
