@@ -749,6 +749,25 @@ def test_every_format_goes_on(predict, serve, monkeypatch, source, name):
     assert Path("answers.errors.jsonl").read_bytes() == Path("whole.errors.jsonl").read_bytes()
 
 
+def test_long_csv_goes_on(predict, serve, monkeypatch):
+    """What has been written is read for its header alone, however long its texts are."""
+    monkeypatch.setattr(ledger, "_EVERY", 0.0)
+    stops = {1}
+
+    @serve.endpoint("/")
+    def function(number: int):
+        if number in stops:
+            raise KeyboardInterrupt
+        return "é" * 700_000 + "a"
+
+    write_rows([{"number": 0}, {"number": 1}])
+    predict("/", "-i", "rows.jsonl", "-o", "answers.csv", code=130)
+    stops.clear()
+    predict("/", "-i", "rows.jsonl", "-o", "answers.csv", "--resume")
+    header, *answers = Path("answers.csv").read_text("utf-8").split()
+    assert (header, [len(answer) for answer in answers]) == ("answer", [700_001] * 2)
+
+
 def test_two_runs_at_once(predict, double):
     """A second run into the same file is refused."""
     write_rows([{"number": 1}])

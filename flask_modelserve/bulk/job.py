@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from .scorer import Scored
     from .task import Task
 
-_HEADER_BYTES = 1 << 20
-
 
 class TooManyErrors(Exception):  # noqa: N818 - named like InvalidRequest
     """More rows failed than the user wants; those before are written."""
@@ -74,8 +72,8 @@ class _Run:
         if ledger.begun is not None:
             reader.resume(ledger.begun.position)
             if ledger.begun.sizes[0] and task.output_format == CSV:
-                with Path(task.output).open("rb") as stream:
-                    self._writer.begin(stream.read(_HEADER_BYTES))
+                with Path(task.output).open(encoding="utf-8", newline="") as written:
+                    self._writer.begin(written)
 
     def score(self, stream: Callable[..., Iterable[tuple[Position, Scored]]]) -> None:
         ledger, position = self._ledger, self._reader.position()

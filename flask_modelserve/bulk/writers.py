@@ -13,6 +13,7 @@ from .readers import BadInput
 
 if TYPE_CHECKING:
     from collections.abc import Container, Sequence
+    from typing import TextIO
 
 # The column of an answer that is no object, and of the row's line.
 ANSWER = "answer"
@@ -29,7 +30,7 @@ class Answer(NamedTuple):
 class Writer(Protocol):
     """Writes answers; ``begin`` gets what the file holds already, of a run that is continued."""
 
-    def begin(self, written: bytes) -> None: ...
+    def begin(self, written: TextIO) -> None: ...
     def write(self, answers: Sequence[Answer]) -> tuple[bytes, list[tuple[int, Exception]]]:
         """Return what to append, and the answers that the format can't hold."""
         ...
@@ -41,7 +42,7 @@ class JsonWriter:
     def __init__(self, *, numbered: bool) -> None:
         self._numbered = numbered
 
-    def begin(self, written: bytes) -> None:
+    def begin(self, written: TextIO) -> None:
         """A line tells nothing of the next."""
 
     def write(self, answers: Sequence[Answer]) -> tuple[bytes, list[tuple[int, Exception]]]:
@@ -59,8 +60,8 @@ class CsvWriter:
         self._numbered = numbered
         self._header: list[str] | None = None
 
-    def begin(self, written: bytes) -> None:
-        header = next(csv.reader(io.StringIO(written.decode(), newline="")), None)
+    def begin(self, written: TextIO) -> None:
+        header = next(csv.reader(written), None)
         if header is not None:
             self._header = header[1:] if self._numbered else header
 
