@@ -185,7 +185,8 @@ def predict(
     except (BadInput, OSError) as error:
         raise click.ClickException(str(error)) from None
     except TooManyErrors as error:
-        raise click.ClickException(f"{error}; {_how_to_go_on(task)}") from None
+        larger = "--resume with a larger --max-errors goes on"
+        raise click.ClickException(f"{error}; {_how_to_go_on(task, larger)}") from None
     except BrokenProcessPool:
         raise click.ClickException(
             f"a worker died, perhaps for lack of memory; {_how_to_go_on(task)}"
@@ -203,10 +204,8 @@ def predict(
         sys.exit(int(max(ledger.failures)) // 100)
 
 
-def _how_to_go_on(task: Any) -> str:
-    if task.checkpoint_path is None:
-        return "what came through a pipe can't be read again"
-    return "the same with --resume goes on"
+def _how_to_go_on(task: Any, how: str = "the same with --resume goes on") -> str:
+    return "what came through a pipe can't be read again" if task.checkpoint_path is None else how
 
 
 def _found(look: Callable[..., Any], *arguments: Any) -> Any:

@@ -616,7 +616,9 @@ def test_too_many_errors(predict, double):
     """With --max-errors a run stops that only makes errors, and goes on once that is mended."""
     write_rows([{"number": n} if n > 8 else {} for n in range(12)])
     result = predict("/double", *FILES, "--max-errors", "4", code=1)
-    assert "8 rows failed, more than 4; the same with --resume goes on" in result.stderr
+    assert (
+        "8 rows failed, more than 4; --resume with a larger --max-errors goes on" in result.stderr
+    )
     predict("/double", *FILES, "--max-errors", "9", "--resume", code=4)
     assert read_lines("answers.jsonl") == [{"double": 2 * n} for n in range(9, 12)]
     assert [error["line"] for error in read_lines("answers.errors.jsonl")] == list(range(1, 10))
