@@ -21,11 +21,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
-from flask import Response, abort, g, request
+from flask import Blueprint, Flask, Response, abort, g, request, url_for
 from flask.cli import ScriptInfo
 from pydantic import BaseModel
 
-from flask_modelserve import Batch, InvalidRequest
+from flask_modelserve import Batch, InvalidRequest, ModelServe
 from flask_modelserve.bulk import formats, ledger, parquet, progress
 from flask_modelserve.bulk.output import Output
 from flask_modelserve.cli import modelserve
@@ -239,6 +239,28 @@ def test_each_row_has_a_context(predict, app, serve):
     predict("/", *FILES, "-H", "X-User: ada")
     assert read_lines("answers.jsonl") == [["/", "ada"]] * 2
     assert ended == [1, 2]
+
+
+def test_context_is_of_the_app_s_own_address(predict):
+    """URLs are those of the app's server name, subdomain and root, as in ``call``."""
+    app = Flask("placed", subdomain_matching=True)
+    app.config |= {"SERVER_NAME": "example.org", "APPLICATION_ROOT": "/pre"}
+    blueprint = Blueprint("api", __name__, subdomain="api")
+
+    @ModelServe(app).endpoint("/here", blueprint=blueprint)
+    def here():
+        return [request.url, request.endpoint, url_for("api.here")]
+
+    app.register_blueprint(blueprint)
+    arguments = ["predict", "/here", "-i", "-", "-o", "-"]
+    result = CliRunner().invoke(
+        modelserve, arguments, obj=ScriptInfo(create_app=lambda: app), input=b"{}\n"
+    )
+    assert json.loads(result.stdout) == [
+        "http://api.example.org/pre/here",
+        "api.here",
+        "/pre/here",
+    ]
 
 
 def test_url_arguments(predict, serve):

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import orjson
-from werkzeug.test import EnvironBuilder
+from flask.testing import EnvironBuilder
 
 from ..errors import InvalidRequest
 from ..routes import find_route
@@ -46,7 +46,7 @@ class Scorer:
         self._rows = self.route.endpoint.rows()
         path = named if named.startswith("/") else self.route.rule.rule
         self._environ = EnvironBuilder(
-            path, method=self.route.method, headers=list(headers)
+            app, path, method=self.route.method, headers=list(headers), **self.route.host
         ).get_environ()
 
     @property
