@@ -178,6 +178,8 @@ def predict(
     from .bulk.readers import BadInput
     from .bulk.task import Task
 
+    if options["resume"] and options["overwrite"]:
+        raise click.UsageError("Give either --resume or --overwrite.")
     _leave_metrics()
     task = Task(rule=rule, input=source, headers=_headers(headers), **options)
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import importlib.util
 import io
 import json
@@ -618,6 +619,13 @@ def test_refused_files(predict, double, options, text):
     assert double == []
 
 
+def test_resume_or_overwrite(predict, double):
+    """A run can't both go on and begin again."""
+    write_rows([{"number": 1}])
+    result = predict("/double", *FILES, "--resume", "--overwrite", code=2)
+    assert "either --resume or --overwrite" in result.stderr
+
+
 def test_unknown_endpoint(predict, double):
     """One is told which endpoint may be meant."""
     write_rows([{"number": 1}])
@@ -689,6 +697,12 @@ def change_row(number: int) -> None:
     )
 
 
+def keep(**changes) -> None:
+    """Change what is kept of a run."""
+    path = Path("answers.jsonl.resume")
+    path.write_text(json.dumps(json.loads(path.read_text("utf-8")) | changes), "utf-8")
+
+
 @pytest.mark.parametrize(
     ("change", "options", "text"),
     [
@@ -696,6 +710,10 @@ def change_row(number: int) -> None:
         (lambda: write_rows([{"number": 1}]), [], "input size"),
         (lambda: Path("answers.jsonl").write_bytes(b""), [], "shorter than it was"),
         (lambda: Path("answers.jsonl.resume").write_bytes(b"{"), [], "can't be read"),
+        (lambda: Path("answers.jsonl.resume").write_bytes(b'{"version": 1}'), [], "can't be read"),
+        (lambda: Path("answers.jsonl.resume").write_bytes(b"[]"), [], "can't be read"),
+        (lambda: keep(position=None), [], "can't be read"),
+        (lambda: keep(version=0), [], "of another version"),
         (lambda: None, ["--number"], "had --number False, not True"),
         (lambda: None, ["-H", "A: b"], "had --header"),
         (lambda: None, ["--errors", "other.jsonl"], "had errors"),
@@ -708,6 +726,7 @@ def test_resume_of_something_else(predict, interrupted, change, options, text):
     answers = Path("answers.jsonl").read_bytes()
     result = predict("/", *FILES, "--resume", *options, code=1)
     assert text in result.stderr
+    assert "--overwrite begins again" in result.stderr
     assert Path("answers.jsonl").read_bytes() == answers
     predict("/", *FILES, *options, "--overwrite")
     assert len(read_lines("answers.jsonl")) == len(read_lines("rows.jsonl"))
@@ -721,8 +740,7 @@ def test_resume_with_another_model(predict, interrupted, serve):
         return number
 
     kept = json.loads(Path("answers.jsonl.resume").read_text("utf-8"))
-    kept["task"] |= {"rule": "/new", "model version": "1"}
-    Path("answers.jsonl.resume").write_text(json.dumps(kept), "utf-8")
+    keep(task=kept["task"] | {"rule": "/new", "model version": "1"})
     result = predict("/new", *FILES, "--resume", code=1)
     assert "had model version 1, not 2" in result.stderr
 
@@ -798,6 +816,18 @@ def test_two_runs_at_once(predict, double):
     with Output.open(Path("answers.jsonl")):
         result = predict("/double", *FILES, code=1)
     assert "another run writes answers.jsonl" in result.stderr
+
+
+def test_folder_without_locks(predict, double, monkeypatch):
+    """A file system that knows no locks is not taken for a second run."""
+
+    def refuse(*_):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr("flask_modelserve.bulk.output.fcntl.flock", refuse)
+    write_rows([{"number": 1}])
+    result = predict("/double", *FILES, code=1)
+    assert "No locks available" in result.stderr
 
 
 def test_full_disk(predict, double):

@@ -7,7 +7,7 @@ import os
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from .readers import BadInput, Position
+from .readers import CannotGoOn, Position
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -56,18 +56,20 @@ class CheckpointFile:
         """Return what is kept.
 
         Raises:
-            BadInput: When it was kept of another task.
+            CannotGoOn: When it can't be read, or was kept of another task.
         """
         try:
-            document = json.loads(self._path.read_text("utf-8"))
-            version, task = document["version"], document["task"]
-        except (ValueError, KeyError, TypeError) as error:
-            raise BadInput(f"{self._path} can't be read: {error!r}") from None
-        if version != _VERSION:
-            raise BadInput(f"{self._path} is of another version of flask_modelserve")
+            return self._read(json.loads(self._path.read_text("utf-8")))
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
+            raise CannotGoOn(f"{self._path} can't be read ({error!r})") from None
+
+    def _read(self, document: Any) -> Checkpoint:
+        if document["version"] != _VERSION:
+            raise CannotGoOn(f"{self._path} is of another version of flask_modelserve")
+        task = document["task"]
         for name, value in self._task.items():
             if task.get(name) != value:
-                raise BadInput(
+                raise CannotGoOn(
                     f"the run that was interrupted had {name} {task.get(name)}, not {value}"
                 )
         return Checkpoint(

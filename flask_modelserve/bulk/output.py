@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import fcntl
 import os
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from typing import IO, TYPE_CHECKING, Self
 
-from .readers import BadInput
+from .readers import BadInput, CannotGoOn
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,16 +42,17 @@ class Output:
             output = cls(path.open("wb"), None)
             output._is_ours = True
             return output
-        stream = path.open("r+b" if path.exists() else "w+b")
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            stream.close()
-            raise BadInput(f"another run writes {path}") from None
-        if os.fstat(stream.fileno()).st_size < size:
-            stream.close()
-            raise BadInput(f"{path} is shorter than it was when the run was interrupted")
-        return cls(stream, path, size)
+        with ExitStack() as stack:
+            stream = stack.enter_context(path.open("r+b" if path.exists() else "w+b"))
+            try:
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise BadInput(f"another run writes {path}") from None
+            if os.fstat(stream.fileno()).st_size < size:
+                raise CannotGoOn(f"{path} is shorter than it was when the run was interrupted")
+            output = cls(stream, path, size)
+            stack.pop_all()
+        return output
 
     def append(self, data: bytes) -> None:
         self._stream.write(data)

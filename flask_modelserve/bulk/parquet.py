@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..content import dumps
-from .readers import BadInput, Position, Row
+from .readers import BadInput, CannotGoOn, Position, Row
 from .writers import ANSWER, LINE, as_object, refuse_line
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ class ParquetReader:
 
     def resume(self, position: Position) -> None:
         if position.digest != self._digest:
-            raise BadInput("the file has changed since")
+            raise CannotGoOn("the file has changed since")
         self._row = position.offset
 
 

@@ -26,6 +26,13 @@ class BadInput(Exception):  # noqa: N818 - named like InvalidRequest
     """The input as a whole can't be scored; the text says why."""
 
 
+class CannotGoOn(BadInput):
+    """A run that was interrupted can't go on with what there is now."""
+
+    def __str__(self) -> str:
+        return f"{super().__str__()}: --overwrite begins again"
+
+
 class Row(NamedTuple):
     """One row: where it begins, and its input as JSON, as a query string's, or why it has none."""
 
@@ -116,7 +123,7 @@ class Lines:
             self._digest.update(block)
             left -= len(block)
         if left or self._digest.hexdigest() != position.digest:
-            raise BadInput("the rows that were scored have changed since")
+            raise CannotGoOn("the rows that were scored have changed since")
         self.offset, self.number = position.offset, position.line
 
 
