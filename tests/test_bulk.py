@@ -683,6 +683,22 @@ def test_interrupted_run(predict, interrupted):
     assert names() == ["answers.jsonl", "rows.jsonl"]
 
 
+def test_secrets_in_headers_are_not_kept(predict, serve):
+    """What is kept of a run tells the headers of another from its own, but not what they say."""
+    stops = [KeyboardInterrupt]
+
+    @serve.endpoint("/")
+    def function(number):
+        raise stops.pop() if stops else InvalidRequest("bad")
+
+    write_rows([{"number": 1}])
+    predict("/", *FILES, "-H", "X-Token: hush", code=130)
+    assert "hush" not in Path("answers.jsonl.resume").read_text("utf-8")
+    told = predict("/", *FILES, "--resume", "-H", "X-Token: other", code=1).stderr
+    assert "had --header X-Token" in told
+    predict("/", *FILES, "--resume", "-H", "X-Token: hush", code=4)
+
+
 def test_resume_without_a_run(predict, double):
     """--resume begins where nothing was begun: a script can always say it."""
     write_rows([{"number": 1}])
