@@ -30,8 +30,9 @@ logger = logging.getLogger(__name__)
 
 # memcached clients that unpickle what they read, and can't be told not to.
 _UNPICKLING = {"google", "libmc"}
-# Errors by which a server answers that it won't: it is well, and was quick.
-_REFUSALS = {"ResponseError", "TooBig", "ServerError", "ValueError"}
+# Errors by which a server answers that it won't: it is well, and was quick. Or nobody asked it,
+# since other threads had all connections.
+_REFUSALS = {"ResponseError", "TooBig", "ServerError", "ValueError", "MaxConnectionsError"}
 _MAX_NUMBER = 32  # bytes: no count of files takes more
 
 

@@ -427,6 +427,21 @@ def test_client_of_strings() -> None:
         pool.disconnect()
 
 
+def test_more_threads_than_connections() -> None:
+    """A request that gets no connection misses; the store is not taken for sick."""
+    with store("redis") as (_, config):
+        app = make_app(
+            CACHE_OPTIONS={"max_connections": 1}, MODELSERVE_CACHE_RETRY_SECONDS=PATIENCE, **config
+        )
+        client = app.test_client()
+        ask(client)
+        pool = app.extensions["modelserve"].stores[None]._open()._read_client.connection_pool
+        taken = pool.get_connection()
+        assert ask(client) == "fwd=uri-miss"
+        pool.release(taken)
+        assert ask(client).startswith("hit")
+
+
 def test_clients_that_unpickle_are_refused() -> None:
     """A memcached client that unpickles, and can't be kept from it, is refused when set up."""
     client = type("Client", (), {"__module__": "libmc"})()
