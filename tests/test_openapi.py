@@ -532,6 +532,23 @@ def test_rules_of_the_proto_are_in_the_schema(app, serve):
     assert line["required"] == ["sku", "quantity"]
 
 
+def test_rules_of_one_path_have_parameters_of_their_own(app, serve):
+    """Two endpoints at one path may read its arguments by converters of their own."""
+    serve.endpoint("/flats/<int:number>", methods=["GET"], endpoint="get")(lambda number: number)
+    serve.endpoint("/flats/<uuid:number>", endpoint="post")(lambda number: number)
+    item = document_of(app)["paths"]["/flats/{number}"]
+    kinds = [item[method]["parameters"][0]["schema"]["type"] for method in ("get", "post")]
+    assert kinds == ["integer", "string"]
+
+
+def test_braces_in_a_rule(app, serve, client):
+    """What stands for itself in a rule is no parameter of the path."""
+    serve.endpoint("/{all}/100%/<name>", endpoint="all")(lambda name: name)
+    [path] = document_of(app)["paths"]
+    assert path == "/%7Ball%7D/100%25/{name}"
+    assert client.post(path.format(name="a"), json={}).json == "a"
+
+
 def test_models_are_described_by_themselves(app, serve):
     """Pydantic's own schema is shown, its definitions among all others, closed as the endpoint."""
 
@@ -638,7 +655,7 @@ def test_url_arguments_are_path_parameters(app, serve):
     document = document_of(app)
     [(path, item)] = document["paths"].items()
     assert path == "/api/v{version}/{number}/{ratio}/{color}/{id}/{language}/{rest}"
-    shown = {parameter["name"]: parameter["schema"] for parameter in item["parameters"]}
+    shown = {parameter["name"]: parameter["schema"] for parameter in item["post"]["parameters"]}
     assert shown["number"] == {"type": "integer", "minimum": 3, "maximum": 9}
     assert shown["ratio"]["type"] == "number"
     assert shown["color"] == {"type": "string", "enum": ["dark blue", "red"]}
@@ -651,7 +668,7 @@ def test_url_arguments_are_path_parameters(app, serve):
         assert item[method]["operationId"] == f"api_inner_where_{method}"
         assert "404" in item[method]["responses"]
     assert body_of(item["post"])["properties"].keys() == {"text"}
-    assert [parameter["name"] for parameter in item["get"]["parameters"]] == ["text"]
+    assert [parameter["name"] for parameter in item["get"]["parameters"]] == [*shown, "text"]
 
 
 def test_get_endpoints_have_query_parameters(app, serve):

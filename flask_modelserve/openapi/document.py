@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from .components import Components
 from .operation import METHODS, Operation
-from .paths import path_of, path_parameters
+from .paths import path_of
 from .problems import problem_schemas
 
 if TYPE_CHECKING:
@@ -45,9 +45,6 @@ class Document:
         taken: set[str] = set()
         for operation in operations:
             path = paths.setdefault(path_of(operation.rule), {})
-            parameters = path_parameters(operation.rule)
-            if parameters:
-                path["parameters"] = parameters
             path[operation.method.lower()] = {
                 "operationId": _unique(operation.id, taken),
                 **operation.describe(),

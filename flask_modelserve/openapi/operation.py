@@ -17,6 +17,7 @@ from .annotations import annotation_schema
 from .classes import class_schema
 from .docstring import Docstring
 from .inputs import Input
+from .paths import path_parameters
 from .problems import problem_responses
 
 if TYPE_CHECKING:
@@ -76,9 +77,13 @@ class Operation:
         if text:
             described["description"] = text
         reads_query = self.method in {"GET", "HEAD"}
+        # Of the operation, not the path: another endpoint there may have other converters.
+        parameters = path_parameters(self.rule)
         if reads_query:
-            described["parameters"] = self._with_examples(taken.query())
-        elif not taken.is_nothing:
+            parameters += self._with_examples(taken.query())
+        if parameters:
+            described["parameters"] = parameters
+        if not (reads_query or taken.is_nothing):
             described["requestBody"] = self._body(taken)
         has_body = "requestBody" in described
         described["responses"] = {

@@ -25,7 +25,8 @@ _VARIABLE = re.compile(r"""<(?:[^<>"':]*(?:\((?:"[^"]*"|'[^']*'|[^)])*\))?:)?([A
 
 def path_of(rule: Rule) -> str:
     """Return the path of a rule: ``/flats/<int:id>`` is ``/flats/{id}``."""
-    return _VARIABLE.sub(r"{\1}", rule.rule)
+    literal = rule.rule.replace("%", "%25").replace("{", "%7B").replace("}", "%7D")
+    return _VARIABLE.sub(r"{\1}", literal)
 
 
 def path_parameters(rule: Rule) -> list[Schema]:

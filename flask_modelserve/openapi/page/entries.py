@@ -65,7 +65,7 @@ class _Reader:
 
     def entry(self, method: str, path: str, item: Schema, root: str) -> Entry:
         operation = item[method]
-        parameters = [*item.get("parameters", ()), *operation.get("parameters", ())]
+        parameters = operation.get("parameters", [])
         body = operation.get("requestBody", {}).get("content", {}).get(JSON)
         fields = [self._field(each["name"], each["schema"], each) for each in parameters]
         if body is not None:
@@ -78,7 +78,7 @@ class _Reader:
             description=operation.get("description", ""),
             fields=fields,
             answer=list(self._members(next(iter(answers.values()))["schema"])),
-            curl=self._curl(method, root.rstrip("/") + quote(path, safe="/{}"), parameters, body),
+            curl=self._curl(method, root.rstrip("/") + quote(path, safe="/{}%"), parameters, body),
         )
 
     def _members(self, schema: Schema) -> Iterator[Field]:
