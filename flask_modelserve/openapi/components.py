@@ -10,8 +10,10 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Literal
 
+from ..nested import texts_under, with_texts
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterator
+    from collections.abc import Callable, Hashable
 
     Schema = dict[str, Any]
 
@@ -100,24 +102,15 @@ class Components:
 
 def _renamed(value: Any, names: dict[str, str]) -> Any:
     """Return a value with its references renamed, those in a discriminator's mapping included."""
-    if isinstance(value, list):
-        return [_renamed(item, names) for item in value]
-    if isinstance(value, dict):
-        return {key: _renamed(item, names) for key, item in value.items()}
-    if isinstance(value, str) and value.startswith(_PLACE):
-        name = value.removeprefix(_PLACE)
+
+    def rename(text: str) -> str:
+        if not text.startswith(_PLACE):
+            return text
+        name = text.removeprefix(_PLACE)
         return _PLACE + names.get(name, name)
-    return value
+
+    return with_texts(value, rename)
 
 
-def _references(value: Any) -> Iterator[str]:
-    pending = [value]
-    while pending:
-        item = pending.pop()
-        if isinstance(item, dict):
-            reference = item.get("$ref")
-            if isinstance(reference, str):
-                yield reference.removeprefix(_PLACE)
-            pending.extend(item.values())
-        elif isinstance(item, list):
-            pending.extend(item)
+def _references(value: Any) -> set[str]:
+    return {reference.removeprefix(_PLACE) for reference in texts_under(value, "$ref")}

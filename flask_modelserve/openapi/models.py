@@ -6,6 +6,7 @@ import inspect
 import json
 from typing import TYPE_CHECKING, Any
 
+from ..nested import with_texts
 from ..schema.model import extra_of
 from .annotations import JSON_INTEGERS
 
@@ -22,19 +23,11 @@ def model_schema(
     model: Any,
     components: Components,
     mode: Mode,
-    required: Iterable[str] = (),
+    required: Iterable[str],
     *,
-    ignore_unknown_fields: bool = True,
+    ignore_unknown_fields: bool,
 ) -> Schema:
-    """Return the schema of a pydantic-style class.
-
-    Args:
-        model: The class.
-        components: Where its schema is kept, and those of all classes within it.
-        mode: Whether clients send it or get it.
-        required: The names of fields that the endpoint can't do without.
-        ignore_unknown_fields: Whether the endpoint accepts fields that the class does not have.
-    """
+    """Return the schema of a pydantic-style class; for the arguments see ``class_schema``."""
     described = _described(model, mode)
     if mode == "Input":
         _bound(described, is_closed=extra_of(model, ignore_unknown_fields) == "forbid")
@@ -104,19 +97,16 @@ def _move(
     reached = _closure(schema, definitions)
     text = json.dumps([schema, {each: definitions[each] for each in sorted(reached)}])
 
-    def moved(value: Any) -> Any:
-        if isinstance(value, list):
-            return [moved(item) for item in value]
-        if isinstance(value, dict):
-            return {key: moved(item) for key, item in value.items()}
-        if isinstance(value, str) and value.startswith(_DEFINITION):
-            target = value.removeprefix(_DEFINITION)
-            return _move(target, definitions[target], definitions, components, mode)["$ref"]
-        return value
+    def move(text: str) -> str:
+        if not text.startswith(_DEFINITION):
+            return text
+        target = text.removeprefix(_DEFINITION)
+        reference = _move(target, definitions[target], definitions, components, mode)
+        return str(reference["$ref"])
 
     # It has the class's name already, and client generators name their classes by titles.
     untitled = {key: item for key, item in schema.items() if key != "title"}
-    return components.reference(name, mode, text, lambda: moved(untitled))
+    return components.reference(name, mode, text, lambda: with_texts(untitled, move))
 
 
 def _closure(schema: Any, definitions: dict[str, Schema]) -> set[str]:

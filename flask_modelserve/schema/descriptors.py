@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 from protobuf import Message, Registry
 from protobuf.wkt import FileDescriptorSet
 
+from ..nested import texts_under
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
 # The engine takes time by the square of this depth, and writes a hundred levels, but reads more.
 MAX_ANY_DEPTH = 32
@@ -42,7 +44,7 @@ def find_types(registry: Registry, value: Any, message_class: Any) -> bool:
     descriptor = getattr(message_class, "DESCRIPTOR", None)
     if descriptor is None:
         return False
-    missing = {url.rpartition("/")[2] for url in _type_urls(value)}
+    missing = {url.rpartition("/")[2] for url in texts_under(value, "@type")}
     files = []
     for name in missing:
         if registry.message(name) is None:
@@ -68,19 +70,6 @@ def any_depth(value: Any) -> int:
         elif isinstance(item, list):
             pending.extend((part, depth) for part in item)
     return deepest
-
-
-def _type_urls(value: Any) -> Iterator[str]:
-    pending = [value]
-    while pending:
-        item = pending.pop()
-        if isinstance(item, dict):
-            url = item.get("@type")
-            if isinstance(url, str):
-                yield url
-            pending.extend(item.values())
-        elif isinstance(item, list):
-            pending.extend(item)
 
 
 def _registry(files: Iterable[Any]) -> Registry:
