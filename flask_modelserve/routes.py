@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from werkzeug.routing import BuildError, RequestRedirect
@@ -57,10 +58,11 @@ class Route:
         """
         try:
             path: str = self.adapter.build(self.name, {**self.url, **arguments}, method=self.method)
-        except (BuildError, ValueError, TypeError) as error:
+        except (BuildError, ValueError, TypeError):
             missing = sorted(self.open_arguments - arguments.keys())
-            what = f"it lacks {', '.join(missing)}" if missing else str(error)
-            raise InvalidRequest(f"The URL {self.rule.rule} can't be made: {what}.") from None
+            given = ", ".join(f"{name}={value!r}" for name, value in arguments.items())
+            why = f": it lacks {', '.join(missing)}" if missing else f" of {given}"
+            raise InvalidRequest(f"The URL {self.rule.rule} can't be made{why}.") from None
         return path.partition("?")[0]
 
     def url_arguments(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
@@ -73,7 +75,7 @@ class Route:
             return dict(self.url)
         path = self.path(arguments)
         try:
-            name, found = self.adapter.match(path, method=self.method)
+            name, found = self.adapter.match(unquote(path), method=self.method)
         except HTTPException:
             name, found = "", {}
         if name != self.name:

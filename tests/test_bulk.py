@@ -284,6 +284,43 @@ def test_url_arguments(predict, serve):
     assert read_lines("de.jsonl") == [["de", 2, "d"]]
 
 
+def test_url_arguments_are_as_given(predict, serve):
+    """An argument of the URL may be any text that a client can write there."""
+
+    @serve.endpoint("/files/<path:name>")
+    def files(name):
+        return name
+
+    texts = ["a?b#c", "100%", "%41", "é/ü", "a b", "..", "1"]
+    write_rows([{"name": name} for name in texts])
+    predict("/files/<path:name>", *FILES)
+    assert read_lines("answers.jsonl") == texts
+
+
+def test_url_arguments_that_are_none(predict, serve):
+    """What can't stand in a URL is refused in words of ours, as is a doubled key."""
+
+    @serve.endpoint("/<int:number>")
+    def function(number):
+        return number
+
+    rows = ["{}", '{"number": null}', '{"number": "x"}', '{"number": {"a": 1}}', '{"number": [1]}']
+    rows += ['{"number": 1, "number": 2}', '{"number": 1']
+    Path("rows.jsonl").write_text("\n".join(rows), "utf-8")
+    predict("/<int:number>", *FILES, code=4)
+    errors = [json.dumps(error) for error in read_lines("answers.errors.jsonl")]
+    texts = [
+        "lacks number",
+        "lacks number",
+        "can't be made of number='x'",
+        "not a list or an object",
+    ]
+    texts += ["not a list or an object", "twice", "not valid JSON"]
+    assert len(errors) == len(texts)
+    for error, text in zip(errors, texts, strict=True):
+        assert text in error
+
+
 def test_streams(predict, serve):
     """The items of a generator are one answer."""
 

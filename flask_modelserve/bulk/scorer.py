@@ -6,11 +6,12 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import orjson
 from flask.testing import EnvironBuilder
 
+from ..content import loads
 from ..errors import InvalidRequest
 from ..routes import find_route
+from ..schema.duplicates import refuse_duplicates
 from .writers import Answer
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from flask import Flask
     from werkzeug.datastructures import MultiDict
 
+    from ..errors import FieldError
     from ..schema import Arguments
     from .readers import Position, Row, Window
 
@@ -114,15 +116,25 @@ def _line(problem: tuple[int, Any]) -> int:
 def _take_out(
     content: bytes | MultiDict[str, str], names: Iterable[str]
 ) -> tuple[dict[str, Any], bytes | MultiDict[str, str]]:
-    """Take the URL's arguments out of a row: where a client would write them into the path."""
+    """Take the URL's arguments out of a row: where a client would write them into the path.
+
+    Raises:
+        InvalidRequest: For what can't stand there.
+    """
     if not isinstance(content, bytes):
         fields = content.copy()
         return {name: fields.pop(name) for name in names if name in fields}, fields
-    try:
-        value = orjson.loads(content)
-    except orjson.JSONDecodeError:
-        value = None
+    value = loads(content)
+    refuse_duplicates(content, value)
     if not isinstance(value, dict):
-        return {}, content  # decode refuses it, or the URL lacks its arguments
+        return {}, content  # the URL lacks its arguments
     given = {name: value.pop(name) for name in names if name in value}
+    errors: list[FieldError] = [
+        {"field": name, "message": "stands in the URL: a text or a number, not a list or an object"}
+        for name, item in given.items()
+        if isinstance(item, list | dict)
+    ]
+    if errors:
+        raise InvalidRequest("The row does not fit the URL.", errors=errors)
+    given = {name: item for name, item in given.items() if item is not None}
     return given, json.dumps(value).encode()
