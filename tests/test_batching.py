@@ -12,6 +12,7 @@ import sys
 import threading
 import weakref
 from itertools import combinations
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -35,6 +36,15 @@ WAIT = PATIENCE
 
 def full(size: int) -> Batch:
     return Batch(size, max_wait=WAIT)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """The time of queues and batches, which passes only as a test says."""
+    clock = SimpleNamespace(now=1000.0)
+    monkeypatch.setattr(batching, "perf_counter", lambda: clock.now)
+    monkeypatch.setattr("flask_modelserve.endpoint.perf_counter", lambda: clock.now)
+    return clock
 
 
 def test_columns(app: Flask, serve: ModelServe) -> None:
@@ -292,19 +302,13 @@ def test_full_queue(app: Flask, serve: ModelServe) -> None:
     assert (outcomes["model", "ok"], outcomes["model", "overloaded"]) == (3, 5)
 
 
-def test_retry_after_is_measured(
-    app: Flask, serve: ModelServe, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_retry_after_is_measured(app: Flask, serve: ModelServe, clock: SimpleNamespace) -> None:
     """Retry-After is how long the batches ahead will take, as the last ones took."""
-    clock = 1000.0
-    monkeypatch.setattr(batching, "perf_counter", lambda: clock)
-    monkeypatch.setattr("flask_modelserve.endpoint.perf_counter", lambda: clock)
     gate = Gate()
 
     @serve.endpoint("/", batch=Batch(2, max_wait=0), max_queue=4)
     def model(number: Any) -> Any:
-        nonlocal clock
-        clock += 8
+        clock.now += 8
         if number[0]:
             gate.pass_through()
         return number
@@ -398,21 +402,17 @@ def test_lone_request(app: Flask, serve: ModelServe) -> None:
 
 
 def test_oldest_item_starts_the_batch(
-    app: Flask, serve: ModelServe, monkeypatch: pytest.MonkeyPatch
+    app: Flask, serve: ModelServe, clock: SimpleNamespace
 ) -> None:
     """What came while the model was busy has waited already: it is called as soon as it is free."""
-    clock = 1000.0
-    monkeypatch.setattr(batching, "perf_counter", lambda: clock)
-    monkeypatch.setattr("flask_modelserve.endpoint.perf_counter", lambda: clock)
     gate = Gate()
     sizes = []
 
     @serve.endpoint("/", batch=Batch(3, max_wait=5))
     def model(number: Any) -> Any:
-        nonlocal clock
         sizes.append(len(number))
         gate.pass_through()
-        clock += 6  # longer than max_wait: no newer item may hold up those that wait
+        clock.now += 6  # longer than max_wait: no newer item may hold up those that wait
         return number
 
     requests = send(app, [{"number": 1}] * 3)
