@@ -10,6 +10,7 @@ import json
 import os
 import pty
 import re
+import resource
 import shutil
 import signal
 import subprocess
@@ -656,6 +657,15 @@ def test_refused_files(predict, double, options, text):
     assert double == []
 
 
+def test_file_that_is_called_like_a_pipe(predict, double):
+    """Only - alone is a pipe: a file of that name in a folder is not scored over itself."""
+    Path("folder").mkdir()
+    write_rows([{"number": 1}], "folder/-")
+    options = ["-i", "folder/-", "-o", "folder/-", "--format", "jsonl", "--overwrite"]
+    assert "three files" in predict("/double", *options, code=1).stderr
+    assert read_lines("folder/-") == [{"number": 1}]
+
+
 def test_resume_or_overwrite(predict, double):
     """A run can't both go on and begin again."""
     write_rows([{"number": 1}])
@@ -881,6 +891,26 @@ def test_folder_without_locks(predict, double, monkeypatch):
     write_rows([{"number": 1}])
     result = predict("/double", *FILES, code=1)
     assert "No locks available" in result.stderr
+
+
+def test_disk_that_fills_up(predict, serve):
+    """What a full disk took half of is taken back: whole lines stay, and the run can go on."""
+
+    @serve.endpoint("/")
+    def function(number):
+        return "a" * 1_000_000
+
+    write_rows([{"number": n} for n in range(3)])
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (500_000, limits[1]))
+        result = predict("/", *FILES, code=1)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert "File too large" in result.stderr
+    assert Path("answers.jsonl").read_bytes() == b""
+    predict("/", *FILES, "--resume")
+    assert len(read_lines("answers.jsonl")) == 3
 
 
 def test_full_disk(predict, double):

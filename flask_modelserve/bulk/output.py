@@ -76,5 +76,5 @@ class Output:
             return
         with suppress(OSError):  # a full disk: what is lost was not committed
             self._stream.close()
-        if self.path is not None and self.size != self._committed:
+        if self.path is not None:  # also where no append came to its end
             os.truncate(self.path, self._committed)

@@ -77,12 +77,12 @@ class Task:
         Raises:
             BadInput: For files that are the same, or that hold something already.
         """
-        formats = {self.input_format, self.output_format}  # each refuses what it can't be
-        assert formats
+        for name in (self.input, self.output):
+            format_of(name, self.form)  # refuses what it can't be
         if self.resume and self.checkpoint_path is None:
             raise BadInput("what came through a pipe is gone: --resume needs files")
         paths = [Path(self.input), Path(self.output), self.errors_path]
-        known = [path.resolve() for path in paths if path is not None and path.name != PIPE]
+        known = [path.resolve() for path in paths if path is not None and str(path) != PIPE]
         if len(set(known)) < len(known):
             raise BadInput("input, output and errors must be three files")
         checkpoint = self.checkpoint_path
