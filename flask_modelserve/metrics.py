@@ -209,8 +209,11 @@ class RouteRecorder:
 
         def recording(line: str, *args: Any) -> Any:
             nonlocal endpoint, status
-            endpoint = environ["werkzeug.request"].endpoint  # Flask takes it out at the end
             status = line[:3]
+            try:
+                endpoint = environ["werkzeug.request"].endpoint  # Flask takes it out at the end
+            except (KeyError, AttributeError):  # a middleware answers without Flask
+                endpoint = None
             return start_response(line, *args)
 
         try:

@@ -102,6 +102,26 @@ def test_every_route_is_recorded_by_the_exporter_s_names(
     assert samples(client, "flask_exporter_info")
 
 
+@pytest.mark.parametrize("asks_flask", [False, True])
+def test_middleware_that_answers_by_itself(app: Flask, asks_flask: bool) -> None:
+    """A middleware that the app had before ours may answer without Flask, or after it."""
+    inner = app.wsgi_app
+
+    def files(environ: Any, start_response: Any) -> Any:
+        if asks_flask:
+            inner(environ, lambda *_: None)
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        return [b"a file"]
+
+    app.wsgi_app = files  # type: ignore[method-assign]
+    ModelServe(app)
+    answer = app.test_client().get("/static")
+    assert (answer.status_code, answer.text) == (200, "a file")
+    app.wsgi_app = inner  # type: ignore[method-assign]
+    counted = samples(app.test_client(), "flask_http_request_total")
+    assert counted == {("GET", "200"): 1.0}
+
+
 def test_labels_are_bounded(client: FlaskClient, serve: ModelServe) -> None:
     """Probed paths and invented methods make no new series."""
     client.get("/__metrics")
