@@ -217,9 +217,9 @@ def _set_up(app: Flask, exporter: PrometheusMetrics | None) -> AppState:
     config = Config.read(app.config)
     for name, path in config.paths().items():
         _refuse_routed(app, path, ["GET"], f"write another path into app.config[{name!r}]")
-    metrics = AppMetrics(app, exporter)
-    metrics.add_route(app, config)
     endpoints: dict[str, Endpoint] = {}
+    metrics = AppMetrics(app, exporter, endpoints)
+    metrics.add_route(app, config)
     warm_up = WarmUp(app, endpoints)
     add_ping(app, config)
     add_ready(app, config, warm_up)

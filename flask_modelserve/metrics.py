@@ -21,11 +21,12 @@ from prometheus_flask_exporter import PrometheusMetrics
 
 from . import metrics_port, slots
 from .exposition import expose
+from .request_id import identified
 from .service import add_service_route
 from .tallies import Tallies, Timer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Container, Iterable, Iterator
 
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
     from flask import Flask
@@ -33,6 +34,10 @@ if TYPE_CHECKING:
     from prometheus_client.registry import Collector
 
     from .config import Config
+    from .request_id import Headers
+
+    # A request's method and endpoint, and the status of its answer.
+    _Key = tuple[str, str | None, str]
 
 OUTCOMES = (
     "ok",
@@ -154,9 +159,11 @@ class Instruments:
 class AppMetrics:
     """The exporter of one app: the one that it has, or a new one with a registry of its own."""
 
-    def __init__(self, app: Flask, exporter: PrometheusMetrics | None) -> None:
+    def __init__(
+        self, app: Flask, exporter: PrometheusMetrics | None, endpoints: Container[str]
+    ) -> None:
         # The user's exporter goes on recording every route, ours included, in the user's own way.
-        self.exporter = exporter or _find_exporter(app) or _record_routes(app)
+        self.exporter = exporter or _find_exporter(app) or _record_routes(app, endpoints)
         self.instruments = Instruments.of(self.exporter.registry)
         if slots.are_shared():  # on the user's own page too
             self.exporter.generate_metrics = expose
@@ -191,39 +198,53 @@ class EndpointMetrics:
 
 
 class RouteRecorder:
-    """WSGI middleware that records every route in the exporter's own metrics."""
+    """WSGI middleware that records every route in the exporter's own metrics.
 
-    def __init__(self, wsgi_app: WSGIApplication, registry: AppRegistry) -> None:
+    It also gives the request's id to what an app answers at our rules before our view is reached,
+    such as a hook's 401 or Flask's 405. Our view's answers of 200 cost no look at that, since the
+    table that has their timers has none of those.
+    """
+
+    def __init__(
+        self, wsgi_app: WSGIApplication, registry: AppRegistry, endpoints: Container[str]
+    ) -> None:
         self._wsgi_app = wsgi_app
+        self._endpoints = endpoints
         self._tallies = Tallies.of(registry)
         self._duration: Any = registry.by_name["flask_http_request_duration_seconds"]
         self._total: Any = registry.by_name["flask_http_request"]
         self._exceptions: Any = registry.by_name["flask_http_request_exceptions"]
         # By method, endpoint and status: all bounded, and looked up here at once.
-        self._timers: dict[tuple[str, str | None, str], Any] = {}
+        self._timers: dict[_Key, Any] = {}
+        # Those of answers at our rules that may not be our view's.
+        self._early: dict[_Key, Any] = {}
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         started = perf_counter()
-        endpoint = None
+        timer: Any = None
         status = "500"
 
-        def recording(line: str, *args: Any) -> Any:
-            nonlocal endpoint, status
+        def recording(line: str, headers: Headers, *args: Any) -> Any:
+            nonlocal timer, status
             status = line[:3]
             try:
                 endpoint = environ["werkzeug.request"].endpoint  # Flask takes it out at the end
             except (KeyError, AttributeError):  # a middleware answers without Flask
                 endpoint = None
-            return start_response(line, *args)
+            key = (environ["REQUEST_METHOD"], endpoint, status)
+            timer = self._timers.get(key)
+            if timer is None:
+                timer = self._look_up(key)
+                if self._may_be_early(key):
+                    headers = identified(headers, environ, self._endpoints)
+            return start_response(line, headers, *args)
 
         try:
             return self._wsgi_app(environ, recording)
-        except Exception:
-            endpoint = environ.get(_RAISED)
+        except BaseException:  # gevent's time-outs too
+            timer = self._look_up((environ["REQUEST_METHOD"], environ.get(_RAISED), status))
             raise
         finally:
-            key = (environ["REQUEST_METHOD"], endpoint, status)
-            timer = self._timers.get(key) or self._look_up(*key)
             timer.observe(perf_counter() - started)
 
     def count_exception(self, _sender: Flask, **_extra: object) -> None:
@@ -231,17 +252,28 @@ class RouteRecorder:
         request.environ[_RAISED] = request.endpoint
         self._exceptions.labels(request.method, 500).inc()
 
-    def _look_up(self, method: str, endpoint: str | None, status: str) -> Any:
+    def _may_be_early(self, key: _Key) -> bool:
+        """Tell whether an answer may be one at our rules that our view has not made."""
+        method, endpoint, status = key
+        if endpoint is None:
+            return status == "405"
+        return endpoint in self._endpoints and (status != "200" or method == "OPTIONS")
+
+    def _look_up(self, key: _Key) -> Any:
+        timers = self._early if self._may_be_early(key) else self._timers
+        return timers.get(key) or self._bind(key, timers)
+
+    def _bind(self, key: _Key, timers: dict[_Key, Any]) -> Any:
+        method, endpoint, status = key
         if endpoint == _UNTRACKED:
-            return self._timers.setdefault((method, endpoint, status), _Untimed())
+            return timers.setdefault(key, _Untimed())
         # A client may send any method: those that HTTP does not have share one series.
         known = method if method in _METHODS else "other"
         duration = self._duration.labels(known, endpoint, status)
         total = self._total.labels(known, status)
         if known != method:
             return Timer(duration, total)
-        timer = self._tallies.timer(duration, total)
-        return self._timers.setdefault((method, endpoint, status), timer)
+        return timers.setdefault(key, self._tallies.timer(duration, total))
 
 
 class _Untimed:
@@ -260,13 +292,13 @@ class _NoHooks:
     after_request = teardown_request = before_request
 
 
-def _record_routes(app: Flask) -> PrometheusMetrics:
+def _record_routes(app: Flask, endpoints: Container[str]) -> PrometheusMetrics:
     """Give an app an exporter of its own, which records by middleware rather than by hooks."""
     registry = AppRegistry()
     Tallies.of(registry)  # before all that it flushes
     exporter = PrometheusMetrics.for_app_factory(path=None, group_by="endpoint", registry=registry)
     exporter.export_defaults(group_by="endpoint", app=_NoHooks())
-    recorder = RouteRecorder(app.wsgi_app, registry)
+    recorder = RouteRecorder(app.wsgi_app, registry, endpoints)
     app.wsgi_app = recorder  # type: ignore[method-assign]  # how Flask's docs add middleware
     got_request_exception.connect(recorder.count_exception, app)
     return exporter

@@ -10,17 +10,21 @@ import re
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
-from flask import has_request_context, request
+from flask import current_app, has_request_context, request
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from .threads import after_fork
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Container, Sequence
     from contextvars import Context
+
+    Headers = list[tuple[str, str]]
 
 HEADER = "X-Request-ID"
 ENVIRON_KEY = "modelserve.request_id"
 MAX_LENGTH = 128
+_LOWER = HEADER.lower()
 
 # Visible ASCII: nothing that could end a header or a line of a log.
 _is_valid = re.compile(rf"[!-~]{{1,{MAX_LENGTH}}}").fullmatch
@@ -56,6 +60,36 @@ def request_id_of(environ: dict[str, Any]) -> str:
         made = _source.bits(128).to_bytes(16).hex()
     environ[ENVIRON_KEY] = made
     return made
+
+
+def identified(headers: Headers, environ: dict[str, Any], endpoints: Container[str]) -> Headers:
+    """Return the headers of the current request's answer, with its id if it is at our rules."""
+    if any(name.lower() == _LOWER for name, _ in headers) or not _is_at(endpoints):
+        return headers
+    return [*headers, (HEADER, request_id_of(environ))]
+
+
+def _is_at(endpoints: Container[str]) -> bool:
+    """Tell whether the current request's URL is one of these endpoints', if not its method."""
+    if not has_request_context():  # a middleware answers without Flask
+        return False
+    if request.endpoint is not None:
+        return request.endpoint in endpoints
+    refusal = request.routing_exception
+    if not isinstance(refusal, MethodNotAllowed):
+        return False
+    return any(_endpoint_by(method) in endpoints for method in refusal.valid_methods or ())
+
+
+def _endpoint_by(method: str) -> str:
+    """Return the endpoint that the current request would reach by another method, if any."""
+    adapter = current_app.create_url_adapter(request)
+    assert adapter is not None  # there is a request
+    try:
+        endpoint: str = adapter.match(method=method)[0]
+    except HTTPException:  # such as a redirect
+        return ""
+    return endpoint
 
 
 def current_request() -> tuple[str | None, str | None]:

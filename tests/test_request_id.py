@@ -317,6 +317,52 @@ def test_before_the_endpoint(
     assert [(r.request_id, r.endpoint) for r in records] == [(made, "api.one")]  # type: ignore[attr-defined]
 
 
+def leave() -> Response:
+    return redirect("/login")
+
+
+EARLY = {
+    "an abort": (lambda: abort(401), "POST", 401),
+    "a refusal": (lambda: ("no", 403), "POST", 403),
+    "a crash": (crash, "POST", 500),
+    "a redirect": (leave, "POST", 302),
+    "another method": (lambda: None, "GET", 405),
+    "a method that HTTP does not have": (lambda: None, "BREW", 405),
+    "OPTIONS": (lambda: None, "OPTIONS", 200),
+}
+
+
+@pytest.mark.parametrize("case", EARLY)
+def test_answers_before_the_endpoint(app: Flask, client: FlaskClient, case: str) -> None:
+    """What a hook of the app, or Flask itself, answers at an endpoint's URL has the id too."""
+    hook, method, status = EARLY[case]
+    app.before_request(hook)
+    api = Blueprint("api", __name__, url_prefix="/api")
+    ModelServe(app).endpoint("/<int:n>", endpoint="one", blueprint=api)(lambda n: n)
+    app.register_blueprint(api)
+    for sent in ("one", "two"):
+        answer = client.open("/api/1", method=method, headers={ID: sent})
+        assert (answer.status_code, answer.headers.getlist(ID)) == (status, [sent])
+
+
+def test_answers_before_the_endpoint_that_have_an_id(
+    app: Flask, client: FlaskClient, echo: None
+) -> None:
+    """An id that the app itself has given its answer stays the only one."""
+    app.before_request(lambda: Response("no", 401, {ID.lower(): "theirs"}))
+    assert client.post("/", json={}).headers.getlist(ID) == ["theirs"]
+
+
+def test_answers_before_other_routes(app: Flask, client: FlaskClient, echo: None) -> None:
+    """What is refused at the app's own routes gets no header, nor where there is no route."""
+    app.add_url_rule("/own", view_func=lambda: "own", endpoint="own")
+    refused = [client.post("/own"), client.post("/"), client.get("/nowhere")]
+    app.before_request_funcs.setdefault(None, []).append(lambda: abort(401))
+    refused += [client.get("/own"), client.get("/nowhere")]
+    assert [answer.status_code for answer in refused] == [405, 400, 404, 401, 401]
+    assert [ID in answer.headers for answer in refused] == [False, True, False, False, False]
+
+
 def test_outside_of_requests(app: Flask, records: list[logging.LogRecord]) -> None:
     """A line that belongs to no request has dashes."""
     app.logger.warning("hello")
