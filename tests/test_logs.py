@@ -26,9 +26,15 @@ LOGGERS = [logging.getLogger(name) for name in ("json", "text", "flask_modelserv
 
 
 @pytest.fixture
-def lines(capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[[], list[Any]]]:
+def lines(capsys: pytest.CaptureFixture[str]) -> Callable[[], list[Any]]:
     """Return what has been printed, as JSON."""
-    yield lambda: [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    return lambda: [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+
+
+@pytest.fixture(autouse=True)
+def _loggers_as_before() -> Iterator[None]:
+    """Leave to other files' tests the loggers that they find."""
+    yield
     for logger in LOGGERS:
         logger.propagate = True
         logger.handlers.clear()
