@@ -263,11 +263,20 @@ class Endpoint:
         return self._request.read_query(MultiDict(pairs))
 
     def _decode(self, read: Read, raw: bytes, url: dict[str, Any]) -> tuple[Arguments, Any]:
-        arguments, state = read(raw)
+        try:
+            arguments, state = read(raw)
+        except InvalidRequest:
+            if raw or not self._is_all_in(url):
+                raise
+            arguments, state = read(b"{}")
         if url:
             merge(arguments, url)
         self._parameters.refuse_missing(arguments)
         return arguments, state
+
+    def _is_all_in(self, url: dict[str, Any]) -> bool:
+        """Tell whether a URL has all that the endpoint takes, so that a body may be left out."""
+        return self._spec.schema is None and self._parameters.names.keys() <= url.keys()
 
     def _answer(
         self, arguments: Arguments, media_type: str, arrived: float

@@ -111,6 +111,43 @@ def test_url_arguments(client: FlaskClient, serve: ModelServe) -> None:
     assert (refused.status_code, refused.json["errors"][0]["field"]) == (400, "user")
 
 
+@pytest.mark.parametrize("cache", [None, 60])
+def test_url_arguments_need_no_body(
+    client: FlaskClient, serve: ModelServe, cache: int | None
+) -> None:
+    """Where the URL has all that a function takes, the body may be left out; not where not."""
+
+    @serve.endpoint("/<int:first>/<int:second>", cache=cache)
+    def add(first: int, second: int) -> int:
+        return first + second
+
+    @serve.endpoint("/<int:first>", cache=cache)
+    def raised(first: int, by: int) -> int:
+        return first + by
+
+    assert client.post("/1/2").json == client.post("/1/2", json={}).json == 3
+    assert client.post("/3/4", json={"first": 3}).json == 7
+    assert client.post("/1/2", data=" ").status_code == 400
+    refused = client.post("/1")
+    assert refused.status_code == 400
+    assert refused.json["detail"] == "The body is empty; send a JSON object, such as {}."
+    assert client.post("/1", json={}).json["errors"][0]["field"] == "by"
+
+
+def test_schemas_need_a_body(client: FlaskClient, serve: ModelServe) -> None:
+    """With a schema of the body there must be one, whatever the function takes of it."""
+
+    class Anything(pydantic.BaseModel):
+        number: int = 0
+
+    @serve.endpoint("/<int:first>", schema=Anything)
+    def same(first: int) -> int:
+        return first
+
+    assert client.post("/1").status_code == 400
+    assert client.post("/1", json={}).json == 1
+
+
 def test_get_reads_the_query_string(client: FlaskClient, serve: ModelServe) -> None:
     """With GET the query string is the input, converted as the parameters are annotated."""
 

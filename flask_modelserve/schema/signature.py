@@ -78,8 +78,6 @@ class SignatureRequest:
         self._query = {name: _query_reader(kind) for name, kind in parameters.names.items()}
 
     def read_json(self, body: bytes) -> tuple[Arguments, Any]:
-        if not body and not self._names:
-            return {}, {}
         value = self._loads(body)
         if type(value) is not dict:
             raise InvalidRequest(f"The body is {_json_type(value)}; send a JSON object.")
