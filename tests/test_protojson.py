@@ -409,6 +409,18 @@ def test_a_well_known_type_may_be_the_whole_schema(app, serve, client, name, bod
     assert refusal.json["errors"]
 
 
+def test_a_mask_as_the_whole_schema_is_written_as_it_was_read(serve, client):
+    """A FieldMask that can't be written again is refused when it is read."""
+    from google.protobuf import field_mask_pb2
+
+    @serve.endpoint("/", schema=field_mask_pb2.FieldMask, response_schema=field_mask_pb2.FieldMask)
+    def same(mask: field_mask_pb2.FieldMask):
+        return mask
+
+    assert client.post("/", data='"a,bC"').json == "a,bC"
+    assert client.post("/", data='"a,"').status_code == 400
+
+
 def _well_known(name: str) -> Any:
     from google.protobuf import (
         any_pb2,

@@ -67,6 +67,22 @@ class MessageType:
             message.to_binary()  # the engine looks for required fields only here
         return message
 
+    def parse_writable(self, value: Any) -> Message:
+        """Make a message of a JSON value that can be written as JSON again; it raises as ``parse``.
+
+        The engine refuses some paths of a FieldMask, such as those of "a,", only when it writes.
+        """
+        message = self.parse(value)
+        self.render(message)
+        return message
+
+    @property
+    def parse_sent(self) -> Callable[[Any], Message]:
+        """What makes messages of what clients send: ``parse``, unless there may be FieldMasks."""
+        is_mask = special(self.type.desc()) in {"FieldMask", "Any"}
+        holds_mask = self._holds_any or _has_field(self.type.desc(), _is_mask)
+        return self.parse_writable if is_mask or holds_mask else self.parse
+
     def known_part(self, value: Any) -> Any:
         """Return a JSON value without the fields that the type does not have."""
         return self._known.part(self.shape, value)
@@ -140,8 +156,8 @@ class MessageType:
                 message.to_binary()
         except OverflowError:  # some ranges are found only here
             return False
-        except ValueError:  # a required field is missing, which has a line of its own
-            return True
+        except ValueError:
+            return _lacks_required(message)  # which has a line of its own
         return True
 
     def _learn_packed(self, message: Message) -> bool:
@@ -184,6 +200,19 @@ def _has_field(description: DescMessage, wanted: Callable[[DescField], bool]) ->
 def _is_any(field: DescField) -> bool:
     element = element_of(field)
     return isinstance(element, DescMessage) and special(element) == "Any"
+
+
+def _is_mask(field: DescField) -> bool:
+    element = element_of(field)
+    return isinstance(element, DescMessage) and special(element) == "FieldMask"
+
+
+def _lacks_required(message: Message) -> bool:
+    try:
+        message.to_binary()
+    except ValueError:
+        return True
+    return False
 
 
 def _is_ranged_late(field: DescField) -> bool:

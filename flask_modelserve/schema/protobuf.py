@@ -35,6 +35,7 @@ class MessageRequest:
         self, message_class: Any, parameters: Parameters, ignore_unknown_fields: bool
     ) -> None:
         self._type = message_type(message_class)
+        self._make = self._type.parse_sent
         self._ignores_unknown = ignore_unknown_fields
         self._message = parameters.message
         shape = self._type.shape
@@ -117,7 +118,7 @@ class MessageRequest:
         """Return a message, and the part of the JSON value that it was made of."""
         try:
             if not self._ignores_unknown:
-                return self._type.parse(value), value
+                return self._make(value), value
             return self._parse_known(value)
         except REFUSALS as error:
             raise self._refusal(value, error) from None
@@ -125,10 +126,10 @@ class MessageRequest:
     def _parse_known(self, value: Any) -> tuple[Message, Any]:
         known = self._type.known_part(value)
         try:
-            return self._type.parse(known), known
+            return self._make(known), known
         except REFUSALS:
             known = self._type.known_part(value)  # an Any may be of a type that is known only now
-            return self._type.parse(known), known
+            return self._make(known), known
 
     def _refusal(self, value: Any, error: Exception | None = None) -> InvalidRequest:
         errors = self._type.faults(
