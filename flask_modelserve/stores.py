@@ -12,6 +12,7 @@ import flask_caching
 
 from .backends import is_refusal, opened, refuse_unsafe
 from .entries import pack, unpack
+from .request_id import current_request
 from .threads import after_fork
 
 if TYPE_CHECKING:
@@ -141,9 +142,10 @@ class Store:
         self._refused_at = now
         if is_news:
             logger.warning(
-                "A read or write of the cache of %s was refused "
+                "A read or write of the cache of %s was refused at request %s "
                 "(is it full, the answer too large, or the key another program's?): %s",
                 self._app.name,
+                _request_id(),
                 reason,
             )
 
@@ -155,8 +157,9 @@ class Store:
             self._is_sick = True
         if is_news:
             logger.warning(
-                "The cache of %s fails, its requests are answered without it: %r",
+                "The cache of %s fails at request %s, requests are answered without it: %r",
                 self._app.name,
+                _request_id(),
                 error,
             )
 
@@ -224,3 +227,9 @@ class Store:
         backend = self._app.extensions["cache"][cache]
         refuse_unsafe(backend)
         return backend, cache
+
+
+def _request_id() -> str:
+    """Return the id of the request that met a fault; a dash where a thread tries the backend."""
+    known, _ = current_request()
+    return known or "-"

@@ -297,7 +297,8 @@ def test_full_redis(caplog: pytest.LogCaptureFixture) -> None:
             assert ask(client).startswith("hit")
         assert faults(app) == 5
         [record] = caplog.records
-        assert "was refused (is it full, " in record.message
+        assert "was refused at request " in record.message
+        assert " (is it full, " in record.message
         assert "command not allowed when used memory > 'maxmemory'" in record.message
         server.config_set("maxmemory", "0")
         assert ask(client, "0") == "fwd=uri-miss; stored"
@@ -467,6 +468,28 @@ def test_unknown_backends(caplog: pytest.LogCaptureFixture) -> None:
     assert [record.message.split("If")[0] for record in caplog.records] == [
         "flask_modelserve does not know how test_unknown_backends.<locals>.Own reads values. "
     ]
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (OSError("down"), "The cache of stores fails at request mine, "),
+        (redis_py.ResponseError("no"), "A read or write of the cache of stores was refused at "),
+    ],
+)
+def test_lines_name_the_request(
+    caplog: pytest.LogCaptureFixture, error: Exception, line: str
+) -> None:
+    """The line about a fault names the request that met it."""
+
+    class Faulty(flask_caching.backends.SimpleCache):
+        def get(self, key: str) -> None:
+            raise error
+
+    client = with_backend(Faulty()).test_client()
+    assert client.post("/", json={"text": "a"}, headers={"X-Request-ID": "mine"}).status_code == 200
+    assert caplog.messages[-1].startswith(line)
+    assert "request mine" in caplog.messages[-1]
 
 
 def test_sentinel(tmp_path: Path) -> None:
