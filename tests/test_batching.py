@@ -501,11 +501,13 @@ def test_runner_that_dies(
 ) -> None:
     """A function that ends its thread fails its own batch alone: 500, and the next are served."""
     gate = Gate()
+    dying: list[threading.Thread] = []
 
     @serve.endpoint("/", batch=Batch(2, max_wait=0))
     def model(number: Any) -> Any:
         gate.pass_through()
         if 13 in number:
+            dying.append(threading.current_thread())
             raise end
         return number
 
@@ -517,6 +519,9 @@ def test_runner_that_dies(
     assert [request.response().json for request in rest] == [1, 2, 3]
     assert Request(app, {"number": 4}).response().json == 4
     assert end.__name__ in caplog.text, "the log names the cause"
+    for thread in dying:  # what it says at its end would be taken for another test's
+        thread.join(PATIENCE)
+        assert not thread.is_alive()
 
 
 def test_runner_ends_when_idle(
