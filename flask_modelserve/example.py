@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from .errors import BadResponse
+from .hosts import LOCAL
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -96,12 +97,13 @@ def _build(rule: Rule, url: dict[str, Any], example: Any) -> tuple[str, str]:
             f"give it the arguments of the URL {rule.rule} too"
         )
     try:
-        built = rule.build(url, append_unknown=False)
+        built = rule.build(LOCAL | url, append_unknown=False)
     except (TypeError, ValueError):  # what converters raise of values that are not theirs
         built = None
     if built is None:
         raise ValueError(f"example={example!r} does not fit the URL {rule.rule}")
-    return built
+    host, path = built
+    return "" if rule.host else host, path  # it answers on any
 
 
 def _pairs(value: dict[str, Any]) -> Iterator[tuple[str, str]]:

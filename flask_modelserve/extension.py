@@ -13,6 +13,7 @@ from .content import JSON, PROTOBUF_TYPES
 from .documents import Documents
 from .endpoint import Endpoint
 from .health import add_ping, add_ready
+from .hosts import every_host, expect_hosts, hide
 from .logs import write_json_logs
 from .metrics import AppMetrics, EndpointMetrics
 from .spec import EndpointSpec
@@ -178,10 +179,16 @@ class ModelServe:
             traces=_traces(state.config, name),
         )
         (app if setup is None else setup).add_url_rule(
-            spec.rule, endpoint=spec.endpoint, view_func=endpoint.answer, methods=spec.methods
+            spec.rule,
+            endpoint=spec.endpoint,
+            view_func=endpoint.answer,
+            methods=spec.methods,
+            **every_host(app),
         )
+        routed = next(app.url_map.iter_rules(name))
+        hide(routed)
         if spec.example is not None:
-            endpoint.take_example(next(app.url_map.iter_rules(name)))
+            endpoint.take_example(routed)
         state.endpoints[name] = endpoint
 
     def _bind_cache(
@@ -217,6 +224,7 @@ def _set_up(app: Flask, exporter: PrometheusMetrics | None) -> AppState:
     config = Config.read(app.config)
     for name, path in config.paths().items():
         _refuse_routed(app, path, ["GET"], f"write another path into app.config[{name!r}]")
+    expect_hosts(app)
     endpoints: dict[str, Endpoint] = {}
     metrics = AppMetrics(app, exporter, endpoints)
     metrics.add_route(app, config)
@@ -244,7 +252,10 @@ def _traces(config: Config, endpoint: str) -> Traces | None:
 
 def _refuse_routed(app: Flask, rule: str, methods: Sequence[str], instead: str) -> None:
     """Refuse a rule that the app routes elsewhere: Flask would leave one of both unreachable."""
+    host = every_host(app).get("host")
     for routed in app.url_map.iter_rules():
+        if host is not None and routed.host != host:
+            continue  # on its own host a route of the app comes before ours
         if routed.rule == rule and not (routed.methods or set()).isdisjoint(methods):
             raise ValueError(
                 f"{' and '.join(methods)} {rule} is a route of the app already, "

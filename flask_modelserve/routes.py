@@ -11,6 +11,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from werkzeug.routing import BuildError, RequestRedirect
 
 from .errors import InvalidRequest
+from .hosts import LOCAL, without_host
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -57,7 +58,9 @@ class Route:
             InvalidRequest: When one is missing, or does not fit the rule.
         """
         try:
-            path: str = self.adapter.build(self.name, {**self.url, **arguments}, method=self.method)
+            path: str = self.adapter.build(
+                self.name, {**LOCAL, **self.url, **arguments}, method=self.method
+            )
         except (BuildError, ValueError, TypeError):
             missing = sorted(self.open_arguments - arguments.keys())
             given = ", ".join(f"{name}={value!r}" for name, value in arguments.items())
@@ -80,7 +83,7 @@ class Route:
             name, found = "", {}
         if name != self.name:
             raise InvalidRequest(f"The URL {path} does not fit {self.rule.rule}.")
-        return dict(found)
+        return without_host(found)
 
 
 def routes(app: Flask) -> list[Route]:
@@ -141,4 +144,4 @@ def _matches(known: list[Route], path: str) -> Iterator[tuple[Route, Mapping[str
         except (HTTPException, RequestRedirect, MethodNotAllowed):
             continue
         if name == route.name and not path.startswith("<"):
-            yield route, url
+            yield route, without_host(url)

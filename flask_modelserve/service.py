@@ -6,6 +6,8 @@ import functools
 import inspect
 from typing import TYPE_CHECKING, Any
 
+from .hosts import every_host
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -37,7 +39,7 @@ def add_service_route(
     name = view.__name__
     if guarded and config.guard is not None:
         view = _guarded(app, config.guard, view)
-    app.add_url_rule(path, endpoint=name, view_func=view)
+    app.add_url_rule(path, endpoint=name, view_func=view, **every_host(app))
 
 
 def _guarded(app: Flask, guard: View, view: View) -> View:
