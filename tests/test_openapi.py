@@ -928,7 +928,7 @@ def _service() -> Flask:
         ratio: float = 1,
         *,
         flag: bool = False,
-        names: list[str] = (),
+        names: list = (),
         note: str | None = None,
         number,
         kind,
@@ -954,7 +954,7 @@ class Scores(TypedDict):
 
 
 # More than the document shows is understood: see openapi/messages.py. Strict models and
-# signatures are exact.
+# signatures are exact, but for the elements of lists, which signatures leave to functions.
 LENIENT = {"/every", "/legacy", "/modern"}
 
 
