@@ -137,8 +137,9 @@ class Connection:
 
     def end(self) -> None:
         """Have a connection end that waits for a request; one that has just come is answered."""
-        with suppress(OSError):
-            self._sock.shutdown(socket.SHUT_RD)
+        # By a copy: gevent's shutdown has whoever waits for the original fail, data there or not.
+        with suppress(OSError), self._sock.dup() as same:
+            same.shutdown(socket.SHUT_RD)
 
     def _serve_one(self) -> bool:
         """Answer the next request; return whether another may follow."""

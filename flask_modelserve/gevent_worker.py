@@ -84,6 +84,7 @@ class GeventWorker(ggevent.GeventWorker):  # type: ignore[misc]  # gunicorn has 
         return server
 
     def _serve(self, server: Any, sock: gevent_socket.socket, client: Any) -> None:
+        sock.setblocking(True)  # whatever the app has made the default
         connection = Connection(self, sock, client, server)
         self._connections.add(connection)
         try:

@@ -314,6 +314,7 @@ def test_idle_connections_end(tmp_path: Path) -> None:
                 seen = everything(connection)
                 assert 0.9 < time.monotonic() - start < 5
                 assert (b'"double":2' in seen) == (begun == question(1))
+        assert "Traceback" not in server.log()
 
 
 def test_a_stop_waits_for_work_and_not_for_the_idle(tmp_path: Path) -> None:
@@ -337,6 +338,7 @@ def test_a_stop_waits_for_work_and_not_for_the_idle(tmp_path: Path) -> None:
             assert everything(each) == b""
             each.close()
         busy.close()
+        assert "Traceback" not in server.log()
 
 
 def in_flight(server: Fleet) -> str:

@@ -213,6 +213,7 @@ def test_image_serves_as_a_pod(tmp_path: Path) -> None:
         assert health_check(service.port) == 1
         assert service.status(PROBES["livenessProbe"]) == 200
         assert service.process.wait(POD["spec"]["terminationGracePeriodSeconds"]) == 0
-    assert "Traceback" not in (tmp_path / "log").read_text()
+    log = (tmp_path / "log").read_text()
+    assert "Traceback" not in log, log
     assert {path.name for path in (tmp_path / "srv").iterdir()} <= set(copied())
     assert list((tmp_path / "tmp").rglob("*.db")) == []  # its metrics are gone with it
