@@ -11,11 +11,13 @@ import socket
 import time
 from contextlib import suppress
 from datetime import datetime
+from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
-from gevent import GreenletExit, sleep
+from gevent import GreenletExit, Timeout, sleep
 from gunicorn import http, util
 from gunicorn.http import wsgi
+from gunicorn.http.body import LengthReader
 from gunicorn.http.errors import NoMoreData
 
 from .head import HeadReader
@@ -24,12 +26,15 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
     from gevent import socket as gevent_socket
     from gunicorn.config import Config
+    from gunicorn.http.body import Body
     from gunicorn.http.message import Request
 
     from .gevent_worker import GeventWorker
 
 _RECEIVED = 65_536  # bytes at a time: most requests come whole
 _JOINED = 65_536  # bytes of a body, at most, that are copied to leave together with their headers
+_DISCARDED = 65_536  # bytes that an application leaves of a body, at most, for another request
+_LINGER = 10  # seconds for a client to stop sending
 _LEFT = {errno.EPIPE, errno.ECONNRESET, errno.ENOTCONN}  # of a client that has gone
 _MOST_NAMES = 1000  # that are remembered
 
@@ -132,7 +137,7 @@ class Connection:
         except OSError as error:
             if error.errno not in _LEFT:
                 self._worker.log.exception("Socket error processing request.")
-        except (Exception, SystemExit) as error:  # a request that is wrong, or its application
+        except BaseException as error:  # a request that is wrong, or its application
             self._worker.handle_error(self._request, self._sock, self._client, error)
 
     def end(self) -> None:
@@ -151,7 +156,10 @@ class Connection:
         request, environ, response = self._common(data) or self._any(data)
         self._request = request
         self.idle_since = None
-        return self._answer(request, environ, response)
+        may_go_on = self._answer(request, environ, response)
+        if self._parser.mesg is None:
+            return may_go_on
+        return self._leave_body(request.body, may_go_on=may_go_on)
 
     def _common(self, data: bytes) -> tuple[Request, WSGIEnvironment, Response] | None:
         """Read a request with a head that is recognised."""
@@ -161,7 +169,8 @@ class Connection:
         if common is None:
             return None
         request, environ = common
-        self._parser.mesg = request
+        # The parser is to look for the end of those bodies that are still to come.
+        self._parser.mesg = None if type(request.body) is BytesIO else request
         response = Response(request, self._sock, self._worker.cfg, self._worker)
         hints = wsgi._make_early_hints_callback(request, self._sock, response)  # noqa: SLF001 - it has no other
         environ["wsgi.early_hints"] = hints
@@ -185,14 +194,30 @@ class Connection:
 
     def _receive(self) -> bytes:
         """Return what the next request begins with; nothing once the connection has ended."""
-        if not self._parser.finish_body():
-            return b""
-        self._parser.mesg = None
         data: bytes = self._parser.unreader.take_buffered()
         if not data:
             sleep(0)  # or a client that always has its next request ready keeps all others waiting
             data = self._sock.recv(_RECEIVED)
         return data
+
+    def _leave_body(self, body: Body, *, may_go_on: bool) -> bool:
+        """Read what the application has left of a body; return whether another request may follow.
+
+        To close the connection while its client sends would reset it, and the client might not
+        see its answer (RFC 9112, section 9.6).
+        """
+        if isinstance(body.reader, LengthReader) and not body.reader.length:
+            self._parser.mesg = None
+            return may_go_on
+        self.idle_since = self._worker.ticks
+        if may_go_on and self._parser.finish_body(max_bytes=_DISCARDED):
+            self._parser.mesg = None
+            return True
+        self._sock.shutdown(socket.SHUT_WR)
+        with Timeout(_LINGER, False):
+            while self._sock.recv(_RECEIVED):
+                pass
+        return False
 
     def _answer(self, request: Request, environ: WSGIEnvironment, response: Response) -> bool:
         """Answer one request; return whether another may follow."""
@@ -201,9 +226,9 @@ class Connection:
             worker.pre_request(worker, request)
             worker.count_request()
             self._run(request, environ, response)
-        except OSError:
+        except (GreenletExit, OSError):
             raise
-        except (Exception, SystemExit):
+        except BaseException:  # the application's: sys.exit, a time-out of gevent's
             if not response.headers_sent:
                 raise
             # A client must not take what it has got so far for the whole answer.

@@ -213,9 +213,28 @@ def test_bodies_of_any_size(server: Fleet) -> None:
             pieces = (bytes(size) for _ in range(3))
             seen = answers(client, "POST", "/length", body=pieces, encode_chunked=True)
             assert seen == str(3 * size).encode()
-            assert answers(client, "POST", "/ignored", body=bytes(size)) == b"ignored"
+            if size < 65_536:  # or the connection ends
+                assert answers(client, "POST", "/ignored", body=bytes(size)) == b"ignored"
         assert len(answers(client, "GET", "/large")) == 3_000_000
         assert answers(client, "GET", "/file").decode() == APP
+
+
+@pytest.mark.parametrize("last", ["keep-alive", "close"])
+def test_bodies_that_nobody_reads(server: Fleet, last: str) -> None:
+    """A large body that is refused costs the worker little, and its client sees the refusal."""
+    size = 100_000_000
+    with socket.create_connection(("127.0.0.1", server.port), PATIENCE) as connection:
+        fields = (f"Content-Length: {size}", f"Connection: {last}")
+        connection.sendall(request("POST /ignored HTTP/1.1", *fields))
+        until(lambda: server.ask(21)["double"] == 42)
+        slowest = 0.0
+        for _ in range(size // 10_000_000):
+            connection.sendall(bytes(10_000_000))
+            begun = time.monotonic()
+            server.ask()
+            slowest = max(slowest, time.monotonic() - begun)
+        assert everything(connection).endswith(b"\r\n\r\nignored")
+    assert slowest < 1
 
 
 def test_expectations(server: Fleet) -> None:
