@@ -222,6 +222,7 @@ class RouteRecorder:
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         started = perf_counter()
         timer: Any = None
+        has_returned = False
         status = "500"
 
         def recording(line: str, headers: Headers, *args: Any) -> Any:
@@ -237,15 +238,20 @@ class RouteRecorder:
                 timer = self._look_up(key)
                 if self._may_be_early(key):
                     headers = identified(headers, environ, self._endpoints)
+            if has_returned:  # a middleware that is a generator begins when it is read
+                timer.observe(perf_counter() - started)
             return start_response(line, headers, *args)
 
         try:
-            return self._wsgi_app(environ, recording)
+            parts = self._wsgi_app(environ, recording)
         except BaseException:  # gevent's time-outs too
             timer = self._look_up((environ["REQUEST_METHOD"], environ.get(_RAISED), status))
-            raise
-        finally:
             timer.observe(perf_counter() - started)
+            raise
+        has_returned = True
+        if timer is not None:
+            timer.observe(perf_counter() - started)
+        return parts
 
     def count_exception(self, _sender: Flask, **_extra: object) -> None:
         """Count an exception that no handler of the app took (``got_request_exception``)."""

@@ -122,6 +122,21 @@ def test_middleware_that_answers_by_itself(app: Flask, asks_flask: bool) -> None
     assert counted == {("GET", "200"): 1.0}
 
 
+def test_middleware_that_is_a_generator(app: Flask) -> None:
+    """One that the app had before ours may ask Flask only when its answer is read."""
+    inner = app.wsgi_app
+
+    def lazy(environ: Any, start_response: Any) -> Any:
+        yield from inner(environ, start_response)
+
+    app.wsgi_app = lazy  # type: ignore[method-assign]
+    ModelServe(app).endpoint("/", endpoint="one")(lambda: 1)
+    client = app.test_client()
+    answer = client.post("/", json={})
+    assert (answer.json, "X-Request-ID" in answer.headers) == (1, True)
+    assert samples(client, "flask_http_request_total") == {("POST", "200"): 1.0}
+
+
 def test_labels_are_bounded(client: FlaskClient, serve: ModelServe) -> None:
     """Probed paths and invented methods make no new series."""
     client.get("/__metrics")
