@@ -751,6 +751,30 @@ def test_a_batched_endpoint_takes_one_row(app, serve):
     assert answer_of(operation) == {"type": "number"}
 
 
+def test_bodies_are_asked_for_where_they_have_something_to_say(app, serve):
+    """Where the URL has all that the function names, a body may be left out."""
+
+    @serve.endpoint("/all/<int:it>")
+    def all_of_it(it):
+        return it
+
+    @serve.endpoint("/more/<int:it>")
+    def more(it, **others):
+        return it
+
+    @serve.endpoint("/another/<int:it>")
+    def another(it, other):
+        return it
+
+    paths = document_of(app)["paths"]
+    assert "requestBody" not in paths["/all/{it}"]["post"]
+    assert paths["/more/{it}"]["post"]["requestBody"]["required"] is False
+    assert paths["/another/{it}"]["post"]["requestBody"]["required"] is True
+    client = app.test_client()
+    statuses = [client.post(f"/{name}/1").status_code for name in ("all", "more", "another")]
+    assert statuses == [200, 200, 400]
+
+
 def test_problems_are_those_that_the_options_imply(app, serve):
     """Each operation has its problem responses, typed, and no others."""
     serve.endpoint("/nothing")(lambda_named("nothing"))

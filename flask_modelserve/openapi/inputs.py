@@ -55,10 +55,14 @@ class Input:
         return schema is not None and kind_of(schema, "schema") == "protobuf"
 
     @property
+    def is_optional(self) -> bool:
+        """Whether an empty body will do: the function names nothing that the URL does not have."""
+        return self.spec.schema is None and self._parameters().names.keys() <= {*self.url}
+
+    @property
     def is_nothing(self) -> bool:
-        """Whether an empty body will do: the function takes nothing at all."""
-        parameters = self._parameters()
-        return self.spec.schema is None and not (parameters.names or parameters.takes_all)
+        """Whether a body has nothing to say."""
+        return self.is_optional and not self._parameters().takes_all
 
     def body(self) -> Schema:
         """Return the schema of the JSON body: of a batched endpoint, that of one row."""

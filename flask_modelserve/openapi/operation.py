@@ -115,7 +115,7 @@ class Operation:
         content = {JSON: json}
         if taken.is_binary:
             content[PROTOBUF] = _binary()
-        return {"required": True, "content": content}
+        return {"required": not taken.is_optional, "content": content}
 
     def _answer(self) -> Schema:
         spec = self.spec
