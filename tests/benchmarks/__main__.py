@@ -12,7 +12,7 @@ from typing import Any
 from . import batches, chart, edges, inprocess, report, served, workers
 from .load import wrk
 from .report import Results
-from .served import PEER_SERVERS, WORKER_CLASSES, Folders, Schedule
+from .served import DEFAULT, PEER_SERVERS, WORKER_CLASSES, Folders, Schedule
 from .works import LANGUAGE
 
 PARTS = ("inprocess", "served", "edges", "workers", "batches")
@@ -31,7 +31,7 @@ FULL: dict[str, dict[str, Any]] = {
     "workers": {"schedule": Schedule(rounds=1, turns={16: 4})},
     "batches": {"schedule": Schedule(rounds=1, turns={64: 10})},
 }
-QUICK_WORKER_CLASSES = ("gevent", "gthread, 1 thread")
+QUICK_WORKER_CLASSES = (DEFAULT, "gevent")
 
 
 def arguments() -> argparse.Namespace:
@@ -69,7 +69,7 @@ def measure(parts: tuple[str, ...], *, quick: bool, folders: Folders) -> Results
     if "edges" in parts:
         results.edges = edges.measure(folders, **options["edges"])
     if "workers" in parts:
-        names = workers.QUICK_WORKERS if quick else workers.WORKERS
+        names = QUICK_WORKER_CLASSES if quick else workers.WORKERS
         results.workers = workers.measure(names, folders, **options["workers"])
     if "batches" in parts:
         results.batches = batches.measure(folders, **options["batches"])

@@ -8,7 +8,7 @@ from flask import Flask
 
 from . import served
 from .peers.rows import MAX_SIZE, MAX_WAIT, model
-from .served import DEFAULT_CLASS, bentoml, gunicorn, litserve, mosec
+from .served import DEFAULT, WORKER_CLASSES, bentoml, gunicorn, litserve, mosec
 from .works import Question
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ QUESTION = Question(b'{"x": [1]}', [1])
 OURS = ("ours, gevent", "ours, gthread, 64 threads")
 
 SERVERS = (
-    gunicorn(OURS[0], APP, DEFAULT_CLASS, PATH),
+    gunicorn(OURS[0], APP, WORKER_CLASSES[DEFAULT], PATH),
     gunicorn(OURS[1], APP, ["-k", "gthread", "--threads", "64"], PATH),
     mosec("mosec_batches", PATH),
     litserve("litserve_batches", PATH),

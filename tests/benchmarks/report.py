@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from . import batches, load
 from .load import middle
 from .peers.rows import MAX_SIZE, SECONDS
-from .served import PEER_SERVERS, RECOMMENDED
+from .served import DEFAULT, PEER_SERVERS, RECOMMENDED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -95,8 +95,10 @@ def served_bars(served: Served) -> Iterator[Bar]:
         ours = loads[name.replace("bare view", "ours")]
         yield Bar(f"served: ours over {name}", 0.97, load.ratio(ours, seen))
     ours = loads[RECOMMENDED]
-    best = min(bare, key=lambda name: middle(bare[name]).cpu)
+    own = bare.pop(f"bare view, {DEFAULT}")
+    best = min(bare, key=lambda name: middle(bare[name]).cpu)  # on gunicorn's own classes
     yield Bar(f"served: recommended over the best {best}", 1.0, load.ratio(ours, bare[best]))
+    yield Bar(f"served: recommended over bare view, {DEFAULT}", None, load.ratio(ours, own))
     for peer, limit in PEER_BARS.items():
         yield Bar(f"served: recommended over {peer}", limit, load.ratio(ours, loads[peer]))
 

@@ -26,8 +26,9 @@ if TYPE_CHECKING:
 Served = dict[str, dict[int, list[Load]]]
 
 PEERS = "tests.benchmarks.peers"
-DEFAULT_CLASS = ["-k", "flask_modelserve.gevent_worker.GeventWorker"]
+DEFAULT = "the default worker"
 WORKER_CLASSES = {
+    DEFAULT: ["-k", "flask_modelserve.gevent_worker.GeventWorker"],
     "gevent": ["-k", "gevent"],
     "gthread, 1 thread": ["-k", "gthread", "--threads", "1"],
     "gthread, 4 threads": ["-k", "gthread", "--threads", "4"],
@@ -97,13 +98,12 @@ def uvicorn(name: str, app: str) -> Server:
 
 
 def flask_servers(worker_classes: Sequence[str]) -> Iterator[Server]:
-    """The bare view and ours on each worker class, ours as recommended, and what that is beside."""
+    """The bare view and ours on each worker class, ours as recommended, the predecessor's way."""
     for worker_class in worker_classes:
-        options = WORKER_CLASSES[worker_class]
         for name, factory in FACTORIES.items():
+            options = WORKER_CLASSES[worker_class]
             yield gunicorn(f"{name}, {worker_class}", f"{APPS}:{factory}()", options)
     yield gunicorn("predecessor's way, gevent", f"{APPS}:predecessor()", WORKER_CLASSES["gevent"])
-    yield gunicorn("bare view, our worker", f"{APPS}:bare()", DEFAULT_CLASS)
     yield recommended()
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from flask import Flask
 
 from . import served
-from .served import DEFAULT_CLASS, WORKER_CLASSES, gunicorn
+from .served import WORKER_CLASSES, gunicorn
 from .works import Question
 
 if TYPE_CHECKING:
@@ -16,12 +16,9 @@ if TYPE_CHECKING:
 
     from .served import Folders, Schedule, Served
 
-WORKERS = {
-    "the default, on gevent": DEFAULT_CLASS,
-    **WORKER_CLASSES,
+WORKERS = WORKER_CLASSES | {
     "gthread, 32 threads": ["-k", "gthread", "--threads", "32"],
 }
-QUICK_WORKERS = ("the default, on gevent", "gevent", "gthread, 4 threads")
 APP = "tests.benchmarks.workers:app()"
 QUESTION = Question(b'{"x": 1}', {"y": 1})
 BLOCK = bytes(16_000_000)
