@@ -95,6 +95,32 @@ def test_own_config_file_changes_two_lines(tmp_path: Path) -> None:
     assert metrics["modelserve_requests_total double ok"] == 20
 
 
+FROZEN = """
+import gc
+
+from flask import Flask
+from flask_modelserve import ModelServe
+
+
+class Model:
+    def __init__(self):
+        self.parts = [[] for _ in range(50_000)]
+
+    def __call__(self, number: int):
+        return {"frozen": gc.get_freeze_count()}
+
+
+app = Flask(__name__)
+ModelServe(app).endpoint("/", example={"number": 1})(Model)
+"""
+
+
+def test_what_is_loaded_is_no_garbage(tmp_path: Path) -> None:
+    """No collection in a worker stops its requests to look over the model and the app."""
+    with fleet(tmp_path, app=FROZEN, WEB_CONCURRENCY="1") as server:
+        assert server.ask()["frozen"] > 50_000
+
+
 def test_wrong_access_log_is_refused(tmp_path: Path) -> None:
     """A kind of access log that there is not stops gunicorn with an error that names those."""
     ended = run(tmp_path, "--check-config", MODELSERVE_ACCESS_LOG="xml")

@@ -8,7 +8,7 @@ from flask import Flask
 
 from . import served
 from .peers.rows import MAX_SIZE, MAX_WAIT, model
-from .served import DEFAULT, WORKER_CLASSES, bentoml, gunicorn, litserve, mosec
+from .served import RECOMMENDED, bentoml, litserve, mosec, recommended
 from .works import Question
 
 if TYPE_CHECKING:
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 APP = "tests.benchmarks.batches:app()"
 PATH = "/rows"
 QUESTION = Question(b'{"x": [1]}', [1])
-OURS = ("ours, gevent", "ours, gthread, 64 threads")
+OURS = (RECOMMENDED, "ours, gthread, 64 threads")
 
 SERVERS = (
-    gunicorn(OURS[0], APP, WORKER_CLASSES[DEFAULT], PATH),
-    gunicorn(OURS[1], APP, ["-k", "gthread", "--threads", "64"], PATH),
+    recommended(OURS[0], APP, PATH),
+    recommended(OURS[1], APP, PATH, ["-k", "gthread", "--threads", "64"]),
     mosec("mosec_batches", PATH),
     litserve("litserve_batches", PATH),
     bentoml("bentoml_batches:Rows", PATH),

@@ -80,10 +80,15 @@ def gunicorn(name: str, app: str, options: Sequence[str], path: str = "/") -> Se
     return Server(name, command, path=path)
 
 
-def recommended() -> Server:
+def recommended(
+    name: str = RECOMMENDED,
+    app: str = f"{APPS}:ours()",
+    path: str = "/",
+    options: Sequence[str] = (),
+) -> Server:
     """Ours by the command that the guide to production recommends, with one worker."""
-    options = ["-c", "python:flask_modelserve.gunicorn"]
-    server = gunicorn(RECOMMENDED, f"{APPS}:ours()", options)
+    config = ["-c", "python:flask_modelserve.gunicorn"]
+    server = gunicorn(name, app, [*config, *options], path)
     return replace(server, env={"MODELSERVE_DRAIN_SECONDS": "0"})  # it is stopped under no load
 
 
