@@ -127,9 +127,15 @@ class Crowd:
 
 
 def is_at_work(thread: threading.Thread) -> bool:
-    """Tell whether a thread is one of batching.py's, and in its code: not in Python's around it."""
+    """Tell whether a thread is one of batching.py's, and in its code: not in Python's around it.
+
+    Nor while it starts another one: until that runs, Python knows it by the same number, and the
+    new one would die in its place, unseen by the first, which waits for it.
+    """
     frame = sys._current_frames().get(thread.ident or 0)
     while frame is not None and frame.f_code is not batching.Batcher._work.__code__:
+        if frame.f_code is threading.Thread.start.__code__:
+            return False
         frame = frame.f_back
     return frame is not None
 
@@ -137,6 +143,21 @@ def is_at_work(thread: threading.Thread) -> bool:
 def alive() -> set[threading.Thread]:
     """Return the threads that run: Python may list one for ever that was killed while it ended."""
     return {each for each in threading.enumerate() if each.is_alive()}
+
+
+def kill(thread: threading.Thread) -> bool:
+    """Kill a thread that is at work, before any other has its turn, and return whether it was."""
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(PATIENCE)
+    try:
+        is_due = is_at_work(thread)
+        if is_due:
+            ctypes.pythonapi.PyThreadState_SetAsyncExc(
+                ctypes.c_ulong(thread.ident or 0), ctypes.py_object(SystemExit)
+            )
+    finally:
+        sys.setswitchinterval(interval)
+    return is_due
 
 
 class Killer(threading.Thread):
@@ -154,10 +175,7 @@ class Killer(threading.Thread):
             # Those that are dying may do so; one that swallows it, as in a destructor, dies later.
             died = died[-5:]
             for runner in threading.enumerate():
-                if is_at_work(runner) and runner not in died:
-                    ctypes.pythonapi.PyThreadState_SetAsyncExc(
-                        ctypes.c_ulong(runner.ident or 0), ctypes.py_object(SystemExit)
-                    )
+                if runner not in died and kill(runner):
                     died.append(runner)
                     self.kills += 1
                     break
