@@ -116,7 +116,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=5, help="for each of the two")
     parser.add_argument("--chart", type=Path, default=Path("throughput.svg"))
     arguments, options = parser.parse_known_args()  # what is left goes to gunicorn
-    options = options or ["--worker-class", "gthread", "--threads", str(arguments.connections)]
+    options = options or ["-c", "python:flask_modelserve.gunicorn"]
     runs = measure(options, arguments.connections, arguments.seconds)
     for path, run in runs.items():
         sys.stdout.write(f"{path}  {run}\n")
