@@ -20,7 +20,7 @@ from gunicorn.http import wsgi
 from gunicorn.http.body import LengthReader
 from gunicorn.http.errors import NoMoreData
 
-from .head import HeadReader
+from .head import MOST_NAMES, HeadReader
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -36,7 +36,6 @@ _JOINED = 65_536  # bytes of a body, at most, that are copied to leave together 
 _DISCARDED = 65_536  # bytes that an application leaves of a body, at most, for another request
 _LINGER = 10  # seconds for a client to stop sending
 _LEFT = {errno.EPIPE, errno.ECONNRESET, errno.ENOTCONN}  # of a client that has gone
-_MOST_NAMES = 1000  # that are remembered
 
 
 class Response(wsgi.Response):  # type: ignore[misc]  # gunicorn has no types
@@ -68,7 +67,7 @@ class Response(wsgi.Response):  # type: ignore[misc]  # gunicorn has no types
             before = len(self.headers), self.response_length
             super().process_headers([header])
             taken = len(self.headers) > before[0] and self.response_length == before[1]
-            if taken and name.lower() != "upgrade" and len(known) < _MOST_NAMES:
+            if taken and name.lower() != "upgrade" and len(known) < MOST_NAMES:
                 known.add(name)
 
     def write(self, data: bytes) -> None:
@@ -248,7 +247,7 @@ class Connection:
         begun = datetime.now() if worker.logs_access else None  # noqa: DTZ005 - as gunicorn has it
         parts = worker.wsgi(environ, response.start_response)
         if worker.is_already_handled(parts):
-            return
+            raise StopIteration  # the application has answered on the socket itself
         try:
             if isinstance(parts, wsgi.FileWrapper):
                 response.write_file(parts)

@@ -35,7 +35,7 @@ _LENGTH = re.compile("[0-9]{1,15}")
 # What changes how the message or its connection is read.
 _DECIDING = {"EXPECT", "HTTP2-SETTINGS", "TRANSFER-ENCODING", "UPGRADE"}
 _CLOSES = {None: False, "keep-alive": False, "close": True}
-_MOST_NAMES = 1000  # that are remembered: a client may make up any number
+MOST_NAMES = 1000  # of header fields that are remembered: a client may make up any number
 _LONGEST = 8190  # as gunicorn has it where a limit is off
 
 
@@ -59,7 +59,7 @@ class Fields(dict[str, Field | None]):
         if name not in self._left:
             key = name.replace("-", "_")
             field = Field(name, key if key in {"CONTENT_TYPE", "CONTENT_LENGTH"} else f"HTTP_{key}")
-        if len(self) < _MOST_NAMES:
+        if len(self) < MOST_NAMES:
             self[sent] = field
         return field
 

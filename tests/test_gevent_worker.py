@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from .crowds import PATIENCE, until
+from .fleet import APP as DOUBLE
 from .fleet import TERM, fleet
 from .servers import program
 
@@ -26,22 +27,13 @@ if TYPE_CHECKING:
 
     from .fleet import Fleet
 
-APP = """
-import os
+APP = (
+    DOUBLE
+    + """
 import sys
-import time
 
-from flask import Flask, request, send_file
-from flask_modelserve import ModelServe
-
-app = Flask(__name__)
-serve = ModelServe(app)
-
-
-@serve.endpoint("/")
-def double(number: int, seconds: float = 0):
-    time.sleep(seconds)
-    return {"double": 2 * number, "pid": os.getpid()}
+from flask import request, send_file
+from gunicorn.workers.base_async import ALREADY_HANDLED
 
 
 @app.post("/length")
@@ -98,7 +90,18 @@ def environ():
 @app.get("/wrong")
 def wrong():
     return "", {"X-Wrong": "caf\\u20ac"}
+
+
+def take_over(environ, start_response, inner=app.wsgi_app):
+    if environ["PATH_INFO"] != "/taken":
+        return inner(environ, start_response)
+    environ["gunicorn.socket"].sendall(b"words of another protocol")
+    return ALREADY_HANDLED
+
+
+app.wsgi_app = take_over
 """
+)
 
 
 @pytest.fixture(scope="module")
@@ -280,6 +283,13 @@ def test_applications_that_fail(server: Fleet) -> None:
     assert not seen.endswith(b"0\r\n\r\n"), "an answer that broke looks whole"
     assert server.ask(21)["double"] == 42
     assert "broken within an answer" in server.log()
+
+
+def test_connections_that_an_application_takes_over(server: Fleet) -> None:
+    """What an application says on the socket itself is all that is said."""
+    seen = exchanged(server.port, request("GET /taken HTTP/1.1"))
+    assert seen == b"words of another protocol"
+    assert "Error handling request GET /taken" not in server.log()
 
 
 def test_environ(server: Fleet) -> None:
