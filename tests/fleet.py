@@ -11,6 +11,7 @@ import threading
 import time
 from collections import Counter
 from contextlib import contextmanager, suppress
+from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -171,12 +172,11 @@ def post(port: int, body: Any) -> bytes:
 
 
 class Load(threading.Thread):
-    """Clients that send requests, one connection each, until there were so many or it ends."""
+    """Clients that send requests, one connection each, until it ends."""
 
-    def __init__(self, server: Fleet, clients: int, most: float = float("inf")) -> None:
+    def __init__(self, server: Fleet, clients: int) -> None:
         super().__init__(daemon=True)
         self._server = server
-        self._most = most
         self._clients = clients
         self._lock = threading.Lock()
         self._ends = False
@@ -216,16 +216,16 @@ class Load(threading.Thread):
 
     def _next(self) -> int | None:
         with self._lock:
-            if self._ends or self.sent >= self._most:
+            if self._ends:
                 return None
             self.sent += 1
             return self.sent
 
 
 @contextmanager
-def load(server: Fleet, clients: int = 8, most: float = float("inf")) -> Iterator[Load]:
+def load(server: Fleet, clients: int = 8) -> Iterator[Load]:
     """Keep clients sending."""
-    sending = Load(server, clients, most)
+    sending = Load(server, clients)
     sending.start()
     try:
         yield sending
@@ -233,14 +233,21 @@ def load(server: Fleet, clients: int = 8, most: float = float("inf")) -> Iterato
         sending.end()
 
 
-def while_it_lasts(sending: Load, *disturbances: Callable[[], None], pause: float = 0.3) -> int:
-    """Disturb a server under load, again and again, and return how often."""
-    count = 0
-    while sending.is_alive():
-        disturbances[count % len(disturbances)]()
-        count += 1
+def disturb(
+    sending: Load, *disturbances: Callable[[], None], requests: int, pause: float = 0.3
+) -> int:
+    """Disturb a server under load, each disturbance in turn, and return how often.
+
+    It ends once there were so many requests and workers have followed others, or with a lost one.
+    """
+    for count, disturbance in enumerate(cycle(disturbances)):
+        if sending.lost or (sending.sent >= requests and len(sending.by_worker) > 2):
+            return count
+        answered = sending.right
+        disturbance()
         sending.join(pause)
-    return count
+        until(lambda answered=answered: sending.lost or sending.right > answered)  # type: ignore[misc]
+    return 0
 
 
 KILL, TERM, HUP = signal.SIGKILL, signal.SIGTERM, signal.SIGHUP

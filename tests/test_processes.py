@@ -13,7 +13,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families
 
 from .crowds import PATIENCE, until
-from .fleet import APP, HUP, KILL, TERM, Fleet, exchange, fleet, load, while_it_lasts
+from .fleet import APP, HUP, KILL, TERM, Fleet, disturb, exchange, fleet, load
 from .servers import free_port
 
 if TYPE_CHECKING:
@@ -56,17 +56,15 @@ def oldest(server: Fleet, number: int) -> None:
 def test_restarts_lose_nothing(options: list[str], requests: int, tmp_path: Path) -> None:
     """TERM of workers, HUP, TTIN, TTOU and recycling: each answer is there, right, and counted."""
     with fleet(tmp_path, *options, WEB_CONCURRENCY="2") as server:
-        with load(server, most=requests) as sending:
-            disturbed = while_it_lasts(sending, *disturbances(server), pause=0.2)
+        with load(server) as sending:
+            disturb(sending, *disturbances(server), requests=requests, pause=0.2)
         metrics = server.metrics()
         written = files(server)
     assert sending.lost == []
-    assert sending.right == sending.sent == requests
-    assert disturbed
-    assert len(sending.by_worker) > 2
-    assert metrics[OK] == requests
-    assert metrics["flask_http_request_total POST 200"] == requests
-    assert metrics["modelserve_predict_seconds_count double"] == requests
+    assert sending.right == sending.sent >= requests
+    assert metrics[OK] == sending.sent
+    assert metrics["flask_http_request_total POST 200"] == sending.sent
+    assert metrics["modelserve_predict_seconds_count double"] == sending.sent
     assert metrics[IN_FLIGHT] == 0
     assert len(written) < 10 * KINDS
 
