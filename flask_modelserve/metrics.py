@@ -23,7 +23,7 @@ from . import metrics_port, slots
 from .exposition import expose
 from .request_id import identified
 from .service import add_service_route
-from .tallies import Tallies, Timer
+from .tallies import Observations, Tallies
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Iterator
@@ -192,9 +192,9 @@ class EndpointMetrics:
         tallies = instruments.tallies
         outcomes = {outcome: instruments.requests.labels(endpoint, outcome) for outcome in OUTCOMES}
         self.in_flight = tallies.in_flight(instruments.in_flight.labels(endpoint), outcomes)
-        self.predict = tallies.histogram(instruments.predict.labels(endpoint))
-        self.queue = tallies.histogram(instruments.queue.labels(endpoint))
-        self.batch_size = tallies.histogram(instruments.batch_size.labels(endpoint))
+        self.predict = tallies.observations(instruments.predict.labels(endpoint))
+        self.queue = tallies.observations(instruments.queue.labels(endpoint))
+        self.batch_size = tallies.observations(instruments.batch_size.labels(endpoint))
 
 
 class RouteRecorder:
@@ -278,8 +278,8 @@ class RouteRecorder:
         duration = self._duration.labels(known, endpoint, status)
         total = self._total.labels(known, status)
         if known != method:
-            return Timer(duration, total)
-        return timers.setdefault(key, self._tallies.timer(duration, total))
+            return Observations(duration, total)
+        return timers.setdefault(key, self._tallies.observations(duration, total))
 
 
 class _Untimed:

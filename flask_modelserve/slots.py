@@ -14,10 +14,12 @@ import os
 import re
 import shutil
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from prometheus_client import values
 from prometheus_client.multiprocess import mark_process_dead
+
+from .values import Values
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -58,14 +60,13 @@ class Slots:
         self.folder = folder
         self._presence = -1
         self._lock = -1
-        self._name = "nobody"
-        values.ValueClass = _one_each(values.MultiProcessValue(self.identify))  # type: ignore[no-untyped-call]
         self._name = ""  # a process that has no metrics needs no slot
+        self._values = values.ValueClass = Values(self.file)
         os.register_at_fork(after_in_child=self._give_up)
 
-    def identify(self) -> str:
-        """Return the name of the process's slot; prometheus_client asks before it writes."""
-        return self._name or self._claim()
+    def file(self, kind: str) -> Path:
+        """Return the process's file for a kind of metrics."""
+        return self.folder / f"{kind}_{self._name or self._claim()}.db"
 
     def join(self) -> None:
         """Let others see that the folder is in use, as long as this process or a child lives."""
@@ -130,27 +131,7 @@ class Slots:
         if self._lock >= 0:
             os.close(self._lock)
             self._lock = -1
-
-
-def _one_each(value_class: Any) -> Any:
-    """Return what makes values of a file, one object for each.
-
-    Two objects for the same place, as two apps of a process have, would write over each other.
-    """
-    known: dict[str, Any] = {}
-
-    def value(*arguments: Any, **options: Any) -> Any:
-        place = repr((*map(_listed, arguments), sorted(options.items())))
-        if place not in known:
-            known[place] = value_class(*arguments, **options)
-        return known[place]
-
-    value._multiprocess = True  # type: ignore[attr-defined]  # noqa: SLF001 - as the class has it
-    return value
-
-
-def _listed(argument: Any) -> Any:
-    return list(argument) if isinstance(argument, list | tuple) else argument
+        self._values.unbind()
 
 
 def remove_orphan(folder: Path) -> None:

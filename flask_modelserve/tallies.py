@@ -62,13 +62,9 @@ class Tallies:
         """Return what counts an endpoint's requests, while they are answered and when they end."""
         return self._choose(InFlight(gauge, outcomes), TallyInFlight(gauge, outcomes))
 
-    def histogram(self, child: Histogram) -> Histogram | TallyHistogram:
-        """Return what takes the observations of a histogram."""
-        return self._choose(child, TallyHistogram(child))
-
-    def timer(self, seconds: Histogram, total: Counter) -> Timer | TallyHistogram:
-        """Return what takes the observations of a histogram whose number is a counter too."""
-        return self._choose(Timer(seconds, total), TallyHistogram(seconds, total))
+    def observations(self, child: Histogram, total: Counter | None = None) -> Observations:
+        """Return what takes the observations of a histogram, and counts them if that is asked."""
+        return self._choose(Observations(child, total), TallyObservations(child, total))
 
     def _choose(self, direct: Direct, tally: Tally) -> Direct | Tally:
         if are_shared():
@@ -81,14 +77,20 @@ class InFlight:
     """The requests that are being answered, and the outcomes of those that are not any more."""
 
     def __init__(self, gauge: Gauge, outcomes: Mapping[str, Counter]) -> None:
-        self._outcomes = outcomes
-        self.inc = gauge.inc
-        self.dec = gauge.dec
+        # prometheus_client's own methods check what is known here, at each call.
+        self._gauge: Any = gauge._value  # noqa: SLF001
+        self._outcomes: Any = {name: outcome._value for name, outcome in outcomes.items()}  # noqa: SLF001
+
+    def inc(self) -> None:
+        self._gauge.inc(1)
+
+    def dec(self) -> None:
+        self._gauge.inc(-1)
 
     def finish(self, outcome: str) -> None:
         """Count a request that has been answered."""
-        self.dec()
-        self._outcomes[outcome].inc()
+        self._gauge.inc(-1)
+        self._outcomes[outcome].inc(1)
 
 
 class TallyInFlight:
@@ -121,27 +123,27 @@ class TallyInFlight:
                 self._outcomes[outcome].inc(count)
 
 
-class Timer:
-    """A histogram of seconds, and a counter of how many there were."""
-
-    def __init__(self, seconds: Histogram, total: Counter) -> None:
-        self._seconds = seconds
-        self._total = total
-
-    def observe(self, amount: float) -> None:
-        self._seconds.observe(amount)
-        self._total.inc()
-
-
-class TallyHistogram:
-    """Counts observations by bucket."""
+class Observations:
+    """Those of a histogram, and a counter of how many there were, if there is one."""
 
     def __init__(self, child: Histogram, total: Counter | None = None) -> None:
-        self._total = total
-        # prometheus_client takes observations one by one; many at once go where it keeps them.
-        self._child_sum: Any = child._sum  # noqa: SLF001
-        self._child_buckets: Any = child._buckets  # noqa: SLF001
+        self._sum: Any = child._sum  # noqa: SLF001
+        self._buckets: Any = child._buckets  # noqa: SLF001
         self._bounds: list[float] = child._upper_bounds  # noqa: SLF001
+        self._total: Any = None if total is None else total._value  # noqa: SLF001
+
+    def observe(self, amount: float) -> None:
+        self._buckets[bisect_left(self._bounds, amount)].inc(1)
+        self._sum.inc(amount)
+        if self._total is not None:
+            self._total.inc(1)
+
+
+class TallyObservations(Observations):
+    """The same, written behind."""
+
+    def __init__(self, child: Histogram, total: Counter | None = None) -> None:
+        super().__init__(child, total)
         self._lock = Lock()
         self._seen: deque[float] = deque()
 
@@ -155,9 +157,9 @@ class TallyHistogram:
             seen = _taken(self._seen)
             if self._total is not None:
                 self._total.inc(len(seen))
-            self._child_sum.inc(sum(seen))
+            self._sum.inc(sum(seen))
             for bucket, count in Counts(bisect_left(self._bounds, each) for each in seen).items():
-                self._child_buckets[bucket].inc(count)
+                self._buckets[bucket].inc(count)
 
 
 def _taken(seen: deque[Any]) -> list[Any]:
