@@ -19,6 +19,7 @@ from gunicorn import http, util
 from gunicorn.http import wsgi
 from gunicorn.http.body import LengthReader
 from gunicorn.http.errors import NoMoreData
+from gunicorn.http.unreader import SocketUnreader
 
 from .head import MOST_NAMES, HeadReader
 
@@ -102,6 +103,21 @@ class Response(wsgi.Response):  # type: ignore[misc]  # gunicorn has no types
         return cls._date[1]
 
 
+class Unreader(SocketUnreader):  # type: ignore[misc]  # gunicorn has no types
+    """gunicorn's, which knows how long a client has sent nothing of what it announced."""
+
+    def __init__(self, sock: gevent_socket.socket, worker: GeventWorker) -> None:
+        super().__init__(sock)
+        self._worker = worker
+        self.silent_since: int | None = None
+
+    def chunk(self, size_hint: int | None = None) -> bytes:
+        self.silent_since = self._worker.ticks
+        received: bytes = super().chunk(size_hint)
+        self.silent_since = None
+        return received
+
+
 class Connection:
     """Answers the requests of one client.
 
@@ -121,6 +137,7 @@ class Connection:
         self._client = client
         self._server = server
         self._parser = http.get_parser(worker.cfg, sock, client)
+        self._unreader = self._parser.unreader = Unreader(sock, worker)
         self._heads = None
         if isinstance(server, tuple) and "SCRIPT_NAME" not in os.environ:
             self._heads = HeadReader(worker.heads, sock, client, server)
@@ -139,8 +156,15 @@ class Connection:
         except BaseException as error:  # a request that is wrong, or its application
             self._worker.handle_error(self._request, self._sock, self._client, error)
 
+    def is_late(self, now: int, *, idle: float, silent: float) -> bool:
+        """Tell whether the client has been idle, or silent within a body, for so many ticks."""
+        if self.idle_since is not None:
+            return self.idle_since < now - idle
+        silent_since = self._unreader.silent_since
+        return silent_since is not None and silent_since < now - silent
+
     def end(self) -> None:
-        """Have a connection end that waits for a request; one that has just come is answered."""
+        """Have a connection end that waits for its client; what has just come is answered."""
         # By a copy: gevent's shutdown has whoever waits for the original fail, data there or not.
         with suppress(OSError), self._sock.dup() as same:
             same.shutdown(socket.SHUT_RD)
@@ -164,7 +188,7 @@ class Connection:
         """Read a request with a head that is recognised."""
         common = None
         if self._heads is not None:
-            common = self._heads.read(data, self._parser.unreader)
+            common = self._heads.read(data, self._unreader)
         if common is None:
             return None
         request, environ = common
@@ -177,7 +201,7 @@ class Connection:
 
     def _any(self, data: bytes) -> tuple[Request, WSGIEnvironment, Response]:
         """Read any other request."""
-        self._parser.unreader.unread(data)
+        self._unreader.unread(data)
         request = next(self._parser)
         response, environ = wsgi.create(
             request,
@@ -193,7 +217,7 @@ class Connection:
 
     def _receive(self) -> bytes:
         """Return what the next request begins with; nothing once the connection has ended."""
-        data: bytes = self._parser.unreader.take_buffered()
+        data: bytes = self._unreader.take_buffered()
         if not data:
             sleep(0)  # or a client that always has its next request ready keeps all others waiting
             data = self._sock.recv(_RECEIVED)

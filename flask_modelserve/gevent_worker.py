@@ -67,7 +67,7 @@ class GeventWorker(ggevent.GeventWorker):  # type: ignore[misc]  # gunicorn has 
         """Serve until told to stop, and until what had begun by then is answered."""
         self.heads = Settings(self.cfg)
         self.logs_access = self.log.access_log_enabled
-        gevent.spawn(self._end_idle_connections)
+        gevent.spawn(self._end_late_connections)
         super().run()
 
     def server_class(
@@ -99,12 +99,13 @@ class GeventWorker(ggevent.GeventWorker):  # type: ignore[misc]  # gunicorn has 
             self.log.info("Autorestarting worker after current request.")
             self.alive = False
 
-    def _end_idle_connections(self) -> None:
+    def _end_late_connections(self) -> None:
         patience = self.cfg.keepalive or math.inf
+        silent = self.cfg.timeout or math.inf
         while True:
             gevent.sleep(1)
             self.ticks += 1
-            limit = self.ticks - (patience if self.alive else LINGER)
+            idle = patience if self.alive else LINGER
             for connection in self._connections:
-                if connection.idle_since is not None and connection.idle_since < limit:
+                if connection.is_late(self.ticks, idle=idle, silent=silent):
                     connection.end()

@@ -346,6 +346,23 @@ def test_idle_connections_end(tmp_path: Path) -> None:
         assert "Traceback" not in server.log()
 
 
+@pytest.mark.parametrize("announced", ["Content-Length: 13", "Transfer-Encoding: chunked"])
+def test_silent_clients_are_let_go(announced: str, tmp_path: Path) -> None:
+    """Who sends nothing of a body for ``timeout`` seconds gets a 400; who sends slowly does not."""
+    body = [b'{"num', b'ber"', b":21}"]
+    if "chunked" in announced:
+        body = [b"%x\r\n%b\r\n" % (len(part), part) for part in [*body, b""]]
+    head = request("POST / HTTP/1.1", announced, "Connection: close")
+    with fleet(tmp_path, "--timeout", "2", WEB_CONCURRENCY="1") as server:
+        with socket.create_connection(("127.0.0.1", server.port), PATIENCE) as connection:
+            begun = time.monotonic()
+            connection.sendall(head + body[0])
+            assert everything(connection).startswith(b"HTTP/1.1 400 ")
+            assert 1.9 < time.monotonic() - begun < 10
+        assert b'"double":42' in exchanged(server.port, head, *body, pause=0.8)
+        assert "Traceback" not in server.log()
+
+
 def test_a_stop_waits_for_work_and_not_for_the_idle(tmp_path: Path) -> None:
     """Idle connections end soon, the answer on its way comes, and says that it is the last."""
     with fleet(tmp_path, WEB_CONCURRENCY="1") as server:
