@@ -357,10 +357,64 @@ def test_empty_file(predict, double, name, content):
     assert double == []
 
 
-def test_huge_line(predict, serve):
-    """A line of 50 MB is a row like any other; the limit of requests' bodies is not for files."""
+def test_long_lines(predict, app, monkeypatch):
+    """A line may be as long as a body; a longer one is an error of its row, which says what to do.
 
-    @serve.endpoint("/")
+    A run that is interrupted behind one goes on as if it had not been.
+    """
+    monkeypatch.setattr(ledger, "_EVERY", 0.0)
+    app.config["MODELSERVE_MAX_BODY_BYTES"] = 20
+    stops = [KeyboardInterrupt()]
+
+    @ModelServe(app).endpoint("/length")
+    def length(text: str):
+        if text == "stop" and stops:
+            raise stops.pop()
+        return len(text)
+
+    lines = [f'{{"text": "{"a" * size}"}}' for size in (8, 9, 24, 25, 200_000, 1)]
+    text = "\r\n".join(["\ufeff" + lines[0], *lines[1:], " " * 16 + "\r" * 9 + lines[0]])
+    Path("rows.jsonl").write_bytes(f'{text}\n{{"text": "stop"}}\n{lines[1]}'.encode())
+    predict("/length", *FILES, "--number", code=130)
+    assert json.loads(Path("answers.jsonl.resume").read_text("utf-8"))["position"][:2] == [
+        len(text.encode()) + 1,
+        7,
+    ]
+    result = predict("/length", *FILES, "--number", "--resume", code=4)
+    assert "3 answered, 6 failed with 413" in result.stderr
+    assert read_lines("answers.jsonl") == [
+        {"line": line, "answer": size} for line, size in ((1, 8), (6, 1), (8, 4))
+    ]
+    errors = read_lines("answers.errors.jsonl")
+    assert [error["line"] for error in errors] == [2, 3, 4, 5, 7, 9]
+    assert "longer than the 20 bytes allowed" in errors[0]["detail"]
+    assert "MODELSERVE_MAX_BODY_BYTES" in errors[0]["detail"]
+
+
+def test_long_lines_of_csv(predict, app):
+    """Those of CSV are errors of their rows too, and a header that is one is refused."""
+    app.config["MODELSERVE_MAX_BODY_BYTES"] = 10
+
+    @ModelServe(app).endpoint("/length")
+    def length(text: str):
+        return len(text)
+
+    rows = ["text", "a" * 10, "b" * 11, '"c', "d" * 10_000, "e", '"', "f"]
+    Path("rows.csv").write_text("\r\n".join(rows), "utf-8")
+    predict("/length", "-i", "rows.csv", "-o", "answers.csv", "--number", code=4)
+    assert Path("answers.csv").read_text("utf-8") == "line,answer\n2,10\n6,1\n"
+    errors = read_lines("answers.errors.jsonl")
+    assert [(error["line"], error["status"]) for error in errors] == [(3, 413), (4, 413), (7, 400)]
+    Path("rows.csv").write_text("g" * 11, "utf-8")
+    told = predict("/length", "-i", "rows.csv", "-o", "answers.csv", "--overwrite", code=1).stderr
+    assert "header can't be read: The line is longer" in told
+
+
+def test_huge_line(predict, app):
+    """Where bodies have no limit, a line of 50 MB is a row like any other."""
+    app.config["MODELSERVE_MAX_BODY_BYTES"] = None
+
+    @ModelServe(app).endpoint("/")
     def length(text):
         return len(text)
 
@@ -1065,6 +1119,21 @@ def test_plain_progress(predict, double, monkeypatch):
     assert re.search(r"^12 rows, [\d,]+ rows/s, 0:00 min left$", told, re.MULTILINE)
 
 
+def peak_memory(folder: Path, *arguments: str) -> int:
+    """Return the bytes that a run takes at most."""
+    done = subprocess.run(
+        command("/echo", *FILES, "--overwrite", *arguments),
+        cwd=folder,
+        env={**os.environ, "BULK_APP_MEMORY": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode in {0, 4}, done.stderr
+    unit = 1 if sys.platform == "darwin" else 1024
+    return int(re.search(r"memory (\d+)", done.stderr)[1]) * unit
+
+
 def test_memory_is_flat(tmp_path):
     """A file twenty times as long takes no more memory."""
     peaks = []
@@ -1072,19 +1141,21 @@ def test_memory_is_flat(tmp_path):
         with (tmp_path / "rows.jsonl").open("w", encoding="ascii") as rows:
             for number in range(count):
                 rows.write(json.dumps({"text": f"{number:08}" * 1000}) + "\n")
-        environment = {**os.environ, "BULK_APP_MEMORY": "1"}
-        done = subprocess.run(
-            command("/echo", *FILES, "--overwrite"),
-            cwd=tmp_path,
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        peaks.append(int(re.search(r"memory (\d+)", done.stderr)[1]))
+        peaks.append(peak_memory(tmp_path))
     assert (tmp_path / "answers.jsonl").stat().st_size > 80_000_000
-    unit = 1 if sys.platform == "darwin" else 1024
-    assert (peaks[1] - peaks[0]) * unit < 16_000_000
+    assert peaks[1] - peaks[0] < 16_000_000
+
+
+def test_file_without_line_ends(tmp_path):
+    """It is not read into memory: its one line is an error, also where other processes score."""
+    peaks = []
+    for size in (1_000, 500_000_000):
+        with (tmp_path / "rows.jsonl").open("wb") as rows:
+            rows.truncate(size)  # of zeros, which take no place on the disk
+        peaks.append(peak_memory(tmp_path, "--workers", "2"))
+    [error] = read_lines(tmp_path / "answers.errors.jsonl")
+    assert (error["line"], error["status"]) == (1, 413)
+    assert peaks[1] - peaks[0] < 100_000_000
 
 
 def test_bulk_is_faster(tmp_path, monkeypatch):

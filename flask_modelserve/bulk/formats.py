@@ -60,8 +60,13 @@ def _need_pyarrow() -> None:
 
 
 @contextmanager
-def reading(name: str, form: str) -> Iterator[Reader]:
+def reading(name: str, form: str, max_line: int | None) -> Iterator[Reader]:
     """Open an input.
+
+    Args:
+        name: Its file, or ``-``.
+        form: Its format.
+        max_line: The longest line that is read, in bytes; None for no limit.
 
     Raises:
         BadInput: For one that is no file of its format.
@@ -73,11 +78,11 @@ def reading(name: str, form: str) -> Iterator[Reader]:
         return
     reader = CsvReader if form == CSV else JsonReader
     if name == PIPE:
-        yield reader(sys.stdin.buffer, None)
+        yield reader(sys.stdin.buffer, None, max_line)
         return
     path = Path(name)
     with path.open("rb") as stream:
-        yield reader(stream, path.stat().st_size if path.is_file() else None)
+        yield reader(stream, path.stat().st_size if path.is_file() else None, max_line)
 
 
 def writer_of(form: str, *, numbered: bool) -> Writer:

@@ -44,9 +44,11 @@ def run(task: Task, load: Callable[[], Flask]) -> Ledger:
     with ExitStack() as stack:
         # What the app's own code prints has no place among answers that go to standard output.
         stack.enter_context(redirect_stdout(sys.stderr))
-        scorer = Scorer(load(), task.rule, task.headers)
+        app = load()
+        scorer = Scorer(app, task.rule, task.headers)
         task.check()
-        reader = stack.enter_context(reading(task.input, task.input_format))
+        max_line = app.extensions["modelserve"].config.max_body_bytes
+        reader = stack.enter_context(reading(task.input, task.input_format, max_line))
         ledger = stack.enter_context(Ledger(task, scorer.route.endpoint.spec.version, out))
         source: Any = scorer
         if task.workers > 1:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from werkzeug.datastructures import MultiDict
+from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from ..errors import InvalidRequest
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _BOM = b"\xef\xbb\xbf"
+_END = b"\r\n"
 _BLOCK = 1 << 20
 # A window ends here, whatever its number of rows: it is held in memory.
 _MAX_WINDOW_BYTES = 64 << 20
@@ -37,7 +39,7 @@ class Row(NamedTuple):
     """One row: where it begins, and its input as JSON, as a query string's, or why it has none."""
 
     line: int
-    content: bytes | MultiDict[str, str] | InvalidRequest
+    content: bytes | MultiDict[str, str] | HTTPException
     size: int
 
 
@@ -96,20 +98,42 @@ def windows(reader: Reader, size: int) -> Iterator[Window]:
 
 
 class Lines:
-    """The lines of a stream, without a byte order mark; counts and hashes what it has read."""
+    """The lines of a stream, without a byte order mark; counts and hashes what it has read.
 
-    def __init__(self, stream: IO[bytes]) -> None:
+    Args:
+        stream: What to read.
+        max_bytes: The longest line that is held in memory, its end left out; of a longer one there
+            is an error in its place. None for no limit.
+    """
+
+    def __init__(self, stream: IO[bytes], max_bytes: int | None) -> None:
         self._stream = stream
+        self._max_bytes = max_bytes
         self._digest = hashlib.blake2b(digest_size=20)
         self.offset = 0
         self.number = 0
 
-    def __iter__(self) -> Iterator[bytes]:
-        for line in self._stream:
-            self.offset += len(line)
+    def __iter__(self) -> Iterator[bytes | HTTPException]:
+        most = self._max_bytes
+        size = -1 if most is None else len(_BOM) + most + len(_END)
+        while line := self._read(size):
             self.number += 1
-            self._digest.update(line)
-            yield line.removeprefix(_BOM) if self.number == 1 else line
+            rest = line
+            while not rest.endswith(b"\n") and (rest := self._read(_BLOCK)):
+                pass
+            text = line.removeprefix(_BOM) if self.number == 1 else line
+            is_whole = rest is line or len(line) < size
+            if most is not None and (len(text.rstrip(_END)) > most or not is_whole):
+                yield _too_long(most)
+            else:
+                yield text
+
+    def _read(self, size: int) -> bytes:
+        """Read a line, or so many bytes of it."""
+        part = self._stream.readline(size)
+        self.offset += len(part)
+        self._digest.update(part)
+        return part
 
     def position(self) -> Position:
         return Position(self.offset, self.number, self._digest.hexdigest())
@@ -127,11 +151,18 @@ class Lines:
         self.offset, self.number = position.offset, position.line
 
 
+def _too_long(most: int) -> RequestEntityTooLarge:
+    return RequestEntityTooLarge(
+        f"The line is longer than the {most} bytes allowed: shorten it, or set "
+        "MODELSERVE_MAX_BODY_BYTES to more, or to None for no limit."
+    )
+
+
 class JsonReader:
     """JSON Lines: a JSON value on each line; blank lines are none."""
 
-    def __init__(self, stream: IO[bytes], length: int | None) -> None:
-        self._lines = Lines(stream)
+    def __init__(self, stream: IO[bytes], length: int | None, max_line: int | None) -> None:
+        self._lines = Lines(stream, max_line)
         self.length = length
         self.position = self._lines.position
         self.resume = self._lines.skip
@@ -139,6 +170,9 @@ class JsonReader:
     def __iter__(self) -> Iterator[Row]:
         lines = self._lines
         for line in lines:
+            if isinstance(line, HTTPException):
+                yield Row(lines.number, line, 0)
+                continue
             content = line.strip()
             if content:
                 yield Row(lines.number, content, len(content))
@@ -150,8 +184,8 @@ class CsvReader:
     An empty cell is an absent field, and columns of one name are a field of several values.
     """
 
-    def __init__(self, stream: IO[bytes], length: int | None) -> None:
-        self._lines = Lines(stream)
+    def __init__(self, stream: IO[bytes], length: int | None, max_line: int | None) -> None:
+        self._lines = Lines(stream, max_line)
         self.length = length
         self.position = self._lines.position
         csv.field_size_limit(_MAX_CELL)
@@ -172,19 +206,21 @@ class CsvReader:
                 return
             except csv.Error as error:
                 content = InvalidRequest(f"The row is not CSV: {error}.")
+            except RequestEntityTooLarge as error:
+                content = error
             if content is not None:
                 yield Row(line, content, self._lines.offset - begun)
 
     def _records(self) -> Iterator[list[str]]:
-        # Bytes that are not UTF-8 spoil their own row, not the reader.
-        texts = (line.decode(errors="surrogateescape") for line in self._lines)
-        return csv.reader(texts, strict=True)
+        return csv.reader(map(_text, self._lines), strict=True)
 
     def _read_header(self) -> list[str]:
         try:
             header = next((cells for cells in self._records() if cells), [])
         except csv.Error as error:
             raise BadInput(f"its header is not CSV: {error}") from None
+        except RequestEntityTooLarge as error:
+            raise BadInput(f"its header can't be read: {error.description}") from None
         for number, name in enumerate(header, 1):
             if not name.strip() or not _is_unicode(name):
                 raise BadInput(f"column {number} has no name that could be a field's: {name!r}")
@@ -197,6 +233,14 @@ class CsvReader:
         if not all(map(_is_unicode, cells)):
             return InvalidRequest("The row is not UTF-8.")
         return MultiDict((name, cell) for name, cell in zip(header, cells, strict=True) if cell)
+
+
+def _text(line: bytes | HTTPException) -> str:
+    """Decode a line; ``map``, unlike a generator, goes on after one that is too long."""
+    if isinstance(line, HTTPException):
+        raise line
+    # Bytes that are not UTF-8 spoil their own row, not the reader.
+    return line.decode(errors="surrogateescape")
 
 
 def _is_unicode(text: str) -> bool:

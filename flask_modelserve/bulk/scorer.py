@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from flask.testing import EnvironBuilder
+from werkzeug.exceptions import HTTPException
 
 from ..content import loads
 from ..errors import InvalidRequest
@@ -99,8 +100,8 @@ class Scorer:
         else:
             scored.problems.append((line, outcome))
 
-    def _decode(self, content: bytes | MultiDict[str, str] | InvalidRequest) -> Arguments:
-        if isinstance(content, InvalidRequest):
+    def _decode(self, content: bytes | MultiDict[str, str] | HTTPException) -> Arguments:
+        if isinstance(content, HTTPException):
             raise content
         names = self.route.open_arguments
         if not names:
