@@ -16,6 +16,7 @@ import signal
 import subprocess
 import sys
 import time
+from decimal import Decimal
 from pathlib import Path
 
 import psutil
@@ -578,7 +579,105 @@ def test_parquet_of_mixed_answers(predict, serve):
     assert read_lines("answers.parquet.part") == [{"answer": 1}, {"answer": "x"}]
 
 
-@pytest.mark.parametrize("value", [{}, 2**63, [{}]])
+BIG = 123456789012345678901234567890
+DIGITS = [BIG, -BIG, 2**63, 2**64, -(2**63) - 1, 10**75, 7]
+
+
+class Digits(BaseModel):
+    n: int
+
+
+@pytest.mark.parametrize("schema", [None, Digits])
+@pytest.mark.parametrize("suffix", ["jsonl", "csv", "parquet"])
+def test_integers_of_any_size(predict, serve, monkeypatch, schema, suffix):
+    """Integers over 64 bits keep all their digits, out of CSV and into every format."""
+    monkeypatch.setattr(parquet, "_GROUP", 2)  # several of them
+
+    @serve.endpoint("/", schema=schema)
+    def function(n: int):
+        return {"n": n, "nested": [{"n": n}]}
+
+    Path("rows.csv").write_text("\n".join(map(str, ["n", *DIGITS])), "utf-8")
+    predict("/", "-i", "rows.csv", "-o", f"answers.{suffix}", "--number")
+    if suffix == "parquet":
+        found = pq.read_table("answers.parquet").to_pylist()
+    elif suffix == "csv":
+        with Path("answers.csv").open(encoding="utf-8", newline="") as stream:
+            found = [
+                {"n": int(row["n"]), "nested": json.loads(row["nested"])}
+                for row in csv.DictReader(stream)
+            ]
+    else:
+        found = [line["answer"] for line in read_lines("answers.jsonl")]
+    assert [row["n"] for row in found] == DIGITS
+    assert [row["nested"] for row in found] == [[{"n": n}] for n in DIGITS]
+
+
+def test_parquet_of_long_integers(predict, serve):
+    """Integers of a Parquet file keep all digits; decimals are texts, which schemas understand."""
+
+    @serve.endpoint("/any")
+    def any_(n):
+        return {"n": n}
+
+    @serve.endpoint("/int")
+    def int_(n: int):
+        return {"n": n}
+
+    @serve.endpoint("/model", schema=Digits)
+    def model(n):
+        return {"n": n}
+
+    @serve.endpoint("/message", schema=Every)
+    def message(a_uint64):
+        return {"n": a_uint64}
+
+    def answers(rule, column, name="n", code=0):
+        pq.write_table(pa.table({name: column}), "rows.parquet")
+        options = ("-i", "rows.parquet", "-o", "answers.jsonl", "--overwrite")
+        predict(rule, *options, code=code)
+        return [answer["n"] for answer in read_lines("answers.jsonl")]
+
+    largest = pa.array([2**64 - 1], pa.uint64())
+    assert [answers(rule, largest) for rule in ("/any", "/int", "/model")] == [[2**64 - 1]] * 3
+    assert answers("/message", largest, "aUint64") == [2**64 - 1]
+    decimals = pa.array([Decimal(BIG), Decimal(2**64 - 1)], pa.decimal128(38, 0))
+    assert answers("/any", decimals) == [str(BIG), str(2**64 - 1)]
+    assert answers("/model", decimals) == [BIG, 2**64 - 1]
+    assert answers("/message", decimals, "aUint64", code=4) == [2**64 - 1]
+    assert answers("/int", decimals, code=4) == []
+    assert "not a string" in read_lines("answers.errors.jsonl")[0]["errors"][0]["message"]
+
+
+def test_url_of_any_size(predict, serve):
+    """An integer in the URL is of any size, as it is in a request."""
+
+    @serve.endpoint("/next/<int:n>")
+    def following(n):
+        return n + 1
+
+    write_rows([{"n": BIG}])
+    predict("/next/<int:n>", *FILES)
+    assert read_lines("answers.jsonl") == [BIG + 1]
+
+
+def test_parquet_of_too_long_integers(predict, serve):
+    """An integer that no decimal of Parquet's can hold is an error of its row; a text is not."""
+
+    @serve.endpoint("/")
+    def function(n: str):
+        return {"n": int(n), "text": n + "0"}
+
+    write_rows([{"n": "9" * 76}, {"n": "9" * 77}, {"n": "-" + "9" * 77}, {"n": "1"}])
+    predict("/", "-i", "rows.jsonl", "-o", "answers.parquet", code=5)
+    found = pq.read_table("answers.parquet").to_pylist()
+    assert found == [{"n": 10**76 - 1, "text": "9" * 76 + "0"}, {"n": 1, "text": "10"}]
+    errors = read_lines("answers.errors.jsonl")
+    assert [error["line"] for error in errors] == [2, 3]
+    assert "76 digits at most" in errors[0]["exception"]
+
+
+@pytest.mark.parametrize("value", [{}, [1.5, 2**63], [{}]])
 def test_parquet_has_no_place_for_it(predict, serve, value):
     """An answer that Parquet can't hold is no traceback, and leaves no half of a file."""
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .readers import BadInput, CsvReader, JsonReader
-from .writers import CsvWriter, JsonWriter
+from .writers import CsvWriter, JsonWriter, PartWriter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -87,4 +87,6 @@ def reading(name: str, form: str, max_line: int | None) -> Iterator[Reader]:
 
 def writer_of(form: str, *, numbered: bool) -> Writer:
     """Return the writer of a format; Parquet is made of JSON Lines at the end."""
-    return CsvWriter(numbered=numbered) if form == CSV else JsonWriter(numbered=numbered)
+    if form == CSV:
+        return CsvWriter(numbered=numbered)
+    return (PartWriter if form == PARQUET else JsonWriter)(numbered=numbered)

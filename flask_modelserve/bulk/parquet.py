@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+from decimal import Decimal
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..content import dumps
+from .integers import parse
 from .readers import BadInput, CannotGoOn, Position, Row
-from .writers import ANSWER, LINE, as_object, refuse_line
+from .writers import LINE, as_object, refuse_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 _ROWS_AT_ONCE = 1024
 # Answers of one row group: held in memory.
 _GROUP = 16_384
+_INT64 = range(-(2**63), 2**63)
 
 
 class ParquetReader:
@@ -106,10 +108,15 @@ def _groups(lines: Path, *, numbered: bool) -> Iterator[list[dict[str, Any]]]:
 
 
 def _answer(line: bytes, *, numbered: bool) -> dict[str, Any]:
+    value = parse(line, _integer)
     if not numbered:
-        return as_object(line)
-    row = orjson.loads(line)
-    answer = row["answer"]
-    answer = answer if isinstance(answer, dict) else {ANSWER: answer}
+        return as_object(value)
+    answer = as_object(value["answer"])
     refuse_line(answer)
-    return {LINE: row["line"], **answer}
+    return {LINE: value["line"], **answer}
+
+
+def _integer(digits: str) -> int | Decimal:
+    """Return an integer as pyarrow takes it: over 64 bits only decimals keep their digits."""
+    number = int(digits)
+    return number if number in _INT64 else Decimal(digits)

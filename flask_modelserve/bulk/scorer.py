@@ -13,6 +13,7 @@ from ..content import loads
 from ..errors import InvalidRequest
 from ..routes import find_route
 from ..schema.duplicates import refuse_duplicates
+from .integers import parse
 from .writers import Answer
 
 if TYPE_CHECKING:
@@ -125,7 +126,8 @@ def _take_out(
     if not isinstance(content, bytes):
         fields = content.copy()
         return {name: fields.pop(name) for name in names if name in fields}, fields
-    value = loads(content)
+    loads(content)  # refuses what is no JSON
+    value = parse(content)  # a URL's integers may be of any size
     refuse_duplicates(content, value)
     if not isinstance(value, dict):
         return {}, content  # the URL lacks its arguments

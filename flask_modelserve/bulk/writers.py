@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
+import json
+import re
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-import orjson
-
+from ..content import dumps
 from ..errors import BadResponse
+from .integers import parse
 from .readers import BadInput
 
 if TYPE_CHECKING:
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
 # The column of an answer that is no object, and of the row's line.
 ANSWER = "answer"
 LINE = "line"
+
+_MOST_DIGITS = 76  # of Arrow's longest decimals
+_MORE_DIGITS = re.compile(rb"[0-9]{%d}" % (_MOST_DIGITS + 1))
 
 
 class Answer(NamedTuple):
@@ -53,6 +58,22 @@ class JsonWriter:
         return b"".join(lines), []
 
 
+class PartWriter(JsonWriter):
+    """JSON Lines that Parquet is made of at the end, without what no Parquet file could hold."""
+
+    def write(self, answers: Sequence[Answer]) -> tuple[bytes, list[tuple[int, Exception]]]:
+        fitting: list[Answer] = []
+        faults: list[tuple[int, Exception]] = []
+        for answer in answers:
+            try:
+                if _MORE_DIGITS.search(answer.body):  # it may be a text
+                    json.loads(answer.body, parse_int=_refuse_more_digits)
+                fitting.append(answer)
+            except BadResponse as error:
+                faults.append((answer.line, error))
+        return super().write(fitting)[0], faults
+
+
 class CsvWriter:
     """CSV; its columns are the fields of the first answer, and what is nested is JSON in a cell."""
 
@@ -70,7 +91,7 @@ class CsvWriter:
         table = csv.writer(text, lineterminator="\n")
         faults: list[tuple[int, Exception]] = []
         for line, body in answers:
-            answer = as_object(body)
+            answer = as_object(parse(body))
             header = self._header
             if header is None:
                 header = self._header = list(answer)
@@ -98,9 +119,8 @@ def refuse_line(names: Container[str]) -> None:
         raise BadInput(f"the answers have a field {LINE} already: leave --number out")
 
 
-def as_object(body: bytes) -> dict[str, Any]:
+def as_object(answer: Any) -> dict[str, Any]:
     """Return an answer as an object: one that is none is its only field."""
-    answer = orjson.loads(body)
     return answer if isinstance(answer, dict) else {ANSWER: answer}
 
 
@@ -114,4 +134,12 @@ def _no_column(answer: dict[str, Any], header: list[str]) -> BadResponse:
 def _cell(value: Any) -> str:
     if value is None:
         return ""
-    return value if isinstance(value, str) else orjson.dumps(value).decode()
+    return value if isinstance(value, str) else dumps(value).decode()
+
+
+def _refuse_more_digits(digits: str) -> None:
+    if len(digits.lstrip("-")) > _MOST_DIGITS:
+        raise BadResponse(
+            f"Parquet has integers of {_MOST_DIGITS} digits at most: answer with a text, or write "
+            "JSON Lines or CSV"
+        )
