@@ -37,7 +37,8 @@ def class_schema(
         from .messages import message_schema
 
         description = message_type(schema).type.desc()
-        return message_schema(description, components, mode, required)
+        is_open = ignore_unknown_fields and mode == "Input"
+        return message_schema(description, components, mode, required, is_open=is_open)
     from .models import model_schema
 
     return model_schema(

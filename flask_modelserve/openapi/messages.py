@@ -84,7 +84,12 @@ _NO_TEXT = ("object", "array", "null", None)  # types that a query string can't 
 
 
 def message_schema(
-    description: DescMessage, components: Components, mode: Mode, required: Iterable[str] = ()
+    description: DescMessage,
+    components: Components,
+    mode: Mode,
+    required: Iterable[str] = (),
+    *,
+    is_open: bool,
 ) -> Schema:
     """Return the schema of a message type.
 
@@ -93,6 +98,7 @@ def message_schema(
         components: Where its schema is kept, and those of all types within it.
         mode: Whether clients send it or get it.
         required: The proto names of fields that the endpoint can't do without.
+        is_open: Whether it may have fields that the type does not have, and all types within too.
     """
     name = special(description)
     if name is not None:
@@ -101,8 +107,8 @@ def message_schema(
     return components.reference(
         description.type_name,
         mode,
-        (description.type, needed),
-        lambda: _fields_schema(description, components, mode, needed),
+        (description.type, needed, is_open),
+        lambda: _fields_schema(description, components, mode, needed, is_open=is_open),
     )
 
 
@@ -118,16 +124,22 @@ def _special_schema(description: DescMessage, name: str, mode: Mode) -> Schema:
 
 
 def _fields_schema(
-    description: DescMessage, components: Components, mode: Mode, needed: frozenset[str]
+    description: DescMessage,
+    components: Components,
+    mode: Mode,
+    needed: frozenset[str],
+    *,
+    is_open: bool,
 ) -> Schema:
     schema: Schema = {"type": "object"}
     comment = comment_of(description)
     if comment:
         schema["description"] = comment
     schema["properties"] = {
-        field.json_name: field_schema(field, components, mode) for field in description.fields
+        field.json_name: field_schema(field, components, mode, is_open=is_open)
+        for field in description.fields
     } | {
-        f"[{extension.type_name}]": _value_schema(extension, components, mode)
+        f"[{extension.type_name}]": _value_schema(extension, components, mode, is_open=is_open)
         for extension in _extensions(description)
     }
     required = [
@@ -137,7 +149,7 @@ def _fields_schema(
     ]
     if required:
         schema["required"] = required
-    if mode == "Input" or not description.proto.extension_range:
+    if not is_open and (mode == "Input" or not description.proto.extension_range):
         schema["additionalProperties"] = False
     rivals = [
         {"required": [one.json_name, other.json_name]}
@@ -149,9 +161,9 @@ def _fields_schema(
     return schema
 
 
-def field_schema(field: DescField, components: Components, mode: Mode) -> Schema:
+def field_schema(field: DescField, components: Components, mode: Mode, *, is_open: bool) -> Schema:
     """Return the schema of one field, with its comment and its rules."""
-    schema = _value_schema(field, components, mode)
+    schema = _value_schema(field, components, mode, is_open=is_open)
     rules_schema(field, schema)
     comment = comment_of(field)
     if comment:
@@ -161,9 +173,11 @@ def field_schema(field: DescField, components: Components, mode: Mode) -> Schema
     return schema
 
 
-def _value_schema(field: DescField | DescExtension, components: Components, mode: Mode) -> Schema:
+def _value_schema(
+    field: DescField | DescExtension, components: Components, mode: Mode, *, is_open: bool
+) -> Schema:
     value = field.value
-    element = _element_schema(element_of(field), components, mode)
+    element = _element_schema(element_of(field), components, mode, is_open=is_open)
     if isinstance(value, DescFieldValueList):
         schema: Schema = {"type": "array", "items": element}
     elif isinstance(value, DescFieldValueMap):
@@ -199,7 +213,7 @@ def query_schemas(
             if is_new and isinstance(field.value, DescFieldValueMessage):
                 yield from query_schemas(element, components, way)
         elif not isinstance(field.value, DescFieldValueMap):
-            schema = field_schema(field, components, "Input")
+            schema = field_schema(field, components, "Input", is_open=False)
             kind = components.schema(schema.get("items", schema)).get("type")
             if kind not in _NO_TEXT:
                 name = ".".join(each.name for each in way)
@@ -219,10 +233,14 @@ def _key_schema(key: ScalarType) -> Schema:
 
 
 def _element_schema(
-    element: ScalarType | DescMessage | DescEnum, components: Components, mode: Mode
+    element: ScalarType | DescMessage | DescEnum,
+    components: Components,
+    mode: Mode,
+    *,
+    is_open: bool,
 ) -> Schema:
     if isinstance(element, DescMessage):
-        return message_schema(element, components, mode)
+        return message_schema(element, components, mode, is_open=is_open)
     if isinstance(element, DescEnum):
         return _enum_schema(element, components, mode)
     return _scalar_schema(element, mode)
