@@ -6,6 +6,7 @@ import hashlib
 from decimal import Decimal
 from itertools import islice
 from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfoNotFoundError
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -46,7 +47,7 @@ class ParquetReader:
     def __iter__(self) -> Iterator[Row]:
         try:
             yield from self._rows()
-        except (pa.ArrowException, ValueError) as error:
+        except (pa.ArrowException, ValueError, ZoneInfoNotFoundError) as error:
             raise BadInput(f"it can't be read from row {self._row + 1} on: {error}") from None
 
     def _rows(self) -> Iterator[Row]:
