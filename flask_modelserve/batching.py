@@ -14,8 +14,8 @@ from itertools import islice
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
+from .admission import ServiceTime
 from .errors import BadResponse, DeadlineExceeded, Overloaded
-from .execution import ServiceTime
 from .request_id import working_for
 from .threads import REST, Handover, after_fork, native_lock, start_thread, wake
 

@@ -14,8 +14,8 @@ from opentelemetry.context import Context
 from opentelemetry.trace import Link, Status, StatusCode, get_current_span
 from werkzeug.exceptions import HTTPException
 
+from .admission import Admission
 from .batching import Batcher
-from .execution import Admission
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator

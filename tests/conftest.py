@@ -12,7 +12,11 @@ from flask import Flask
 
 from flask_modelserve import ModelServe
 
+from .crowds import Gate
+
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from flask.testing import FlaskClient
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -32,6 +36,14 @@ def serve(app: Flask) -> ModelServe:
 @pytest.fixture
 def client(app: Flask) -> FlaskClient:
     return app.test_client()
+
+
+@pytest.fixture
+def gate() -> Iterator[Gate]:
+    """A gate that a model hangs at; it opens at the end, so that no thread is left."""
+    gate = Gate()
+    yield gate
+    gate.open()
 
 
 @pytest.fixture

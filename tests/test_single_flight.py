@@ -10,20 +10,10 @@ import pytest
 from flask_modelserve import Batch, InvalidRequest, ModelServe
 
 from .crowds import PATIENCE, Gate, Request, answers, until
-from .test_execution import outcomes
+from .test_admission import outcomes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from flask import Flask
-
-
-@pytest.fixture
-def gate() -> Iterator[Gate]:
-    """A gate that a model waits at; it opens at the end, so that no thread is left."""
-    gate = Gate()
-    yield gate
-    gate.open()
 
 
 def lead(app: Flask, gate: Gate, followers: int, **options: Any) -> list[Request]:
