@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import contextvars
 import math
 import sys
 import weakref
 from collections import deque
-from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
@@ -15,12 +13,13 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from .admission import ServiceTime
-from .errors import BadResponse, DeadlineExceeded, Overloaded
+from .errors import DeadlineExceeded, Overloaded
 from .request_id import working_for
-from .threads import REST, Handover, after_fork, native_lock, start_thread, wake
+from .threads import REST, after_fork, native_lock, start_thread
+from .vectorised import Item, Vectorised
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from flask import Flask
 
@@ -57,31 +56,6 @@ class Batch:
             raise ValueError(f"max_wait={self.max_wait!r}: write seconds, 0 or more")
 
 
-class Item(Handover):
-    """One request in a batch."""
-
-    __slots__ = (
-        "arguments",
-        "arrived",
-        "batch_span",
-        "begun",
-        "context",
-        "deadline",
-        "is_abandoned",
-    )
-
-    def __init__(self, arguments: Arguments, arrived: float, deadline: float) -> None:
-        super().__init__()
-        self.arguments = arguments
-        self.arrived = arrived
-        self.deadline = deadline
-        self.begun = 0.0
-        self.is_abandoned = False
-        # The request's own: what is logged and traced in the batch tells by it whom that is for.
-        self.context = contextvars.copy_context()
-        self.batch_span: Any = None
-
-
 class Batcher:
     """Gathers the requests of one endpoint for one thread, the runner, which calls its function.
 
@@ -112,7 +86,7 @@ class Batcher:
             timeout: Seconds from a request's arrival until it gets 504, or None.
             defaults: The columns, each with what stands for a request that leaves it out.
         """
-        self._model = _Model(call, metrics, defaults)
+        self._model = Vectorised(call, metrics, defaults)
         self._metrics = metrics
         self._app = app
         self._max_size = batch.max_size
@@ -290,105 +264,3 @@ class _Runner:
 
 def _nobody() -> None:
     """Stand for the reference to a runner while there is none."""
-
-
-class _Model:
-    """Calls the vectorised function for items, and gives each of them what comes of it."""
-
-    def __init__(
-        self, call: Callable[..., Any], metrics: EndpointMetrics, defaults: Mapping[str, Any]
-    ) -> None:
-        self._call = call
-        self._metrics = metrics
-        self._defaults = defaults
-
-    def settle(self, items: list[Item]) -> None:
-        """Call the function for some items; where it raises, find out for which of them.
-
-        One culprit among n costs at most ``log2(n) + 2`` more calls. With each that is found fewer
-        items are tried at once, so that a function that always raises is called for most of them
-        just once.
-        """
-        size = 2 * len(items)
-        while items:
-            group, items = items[:size], items[size:]
-            if self._attempt(group):
-                size *= 2
-            else:
-                size = max(1, size // 2)
-                items = self._isolate(group) + items
-
-    def _isolate(self, items: list[Item]) -> list[Item]:
-        """Find one culprit among items whose call raised, by halving.
-
-        Returns:
-            Those that are not settled yet.
-        """
-        rest: list[Item] = []
-        while len(items) > 1:
-            middle = len(items) // 2
-            left, right = items[:middle], items[middle:]
-            if self._attempt(left):
-                items = right
-            else:
-                items, rest = left, right + rest
-        self._attempt(items)
-        return rest
-
-    def _attempt(self, items: list[Item]) -> bool:
-        """Call the function for those items that are not settled, and tell whether it returned."""
-        items = [item for item in items if not item.is_settled]
-        if not items:
-            return True
-        begun = perf_counter()
-        try:
-            answers = self._call(**self._columns(items))
-        except Exception as error:
-            if len(items) == 1:
-                items[0].settle(error=error)
-            return False
-        finally:
-            items[0].tell(self._measure, len(items), perf_counter() - begun)
-        _distribute(items, answers)
-        return True
-
-    def _measure(self, rows: int, seconds: float) -> None:
-        self._metrics.batch_size.observe(rows)
-        self._metrics.predict.observe(seconds)
-
-    def _columns(self, items: list[Item]) -> dict[str, list[Any]]:
-        return {
-            name: [item.arguments.get(name, default) for item in items]
-            for name, default in self._defaults.items()
-        }
-
-
-def _distribute(items: list[Item], answers: Any) -> None:
-    """Give each item its answer, if there is one for each."""
-    try:
-        rows = _rows(answers, len(items))
-    except Exception as error:  # an array type may raise anything
-        rows = [BadResponse(str(error)) for _ in items]
-    wake(
-        [
-            item
-            for item, row in zip(items, rows, strict=True)
-            if (item.keep(error=row) if isinstance(row, Exception) else item.keep(row))
-        ]
-    )
-
-
-def _rows(answers: Any, count: int) -> Sequence[Any]:
-    """Return what a function returned as so many rows.
-
-    Raises:
-        TypeError: When it is not a sequence.
-        ValueError: When it has another length.
-    """
-    if hasattr(answers, "__array__"):  # numpy's, and what converts: a data frame has rows then
-        answers = list(answers.__array__())
-    if not isinstance(answers, Sequence) or isinstance(answers, str | bytes | bytearray):
-        raise TypeError(f"a batched function returns a list, not {type(answers).__name__}")
-    if len(answers) != count:
-        raise ValueError(f"a batched function returned {len(answers)} answers for {count} rows")
-    return answers

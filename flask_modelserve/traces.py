@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from opentelemetry.trace import Span
 
-    from .batching import Item
+    from .vectorised import Item
 
 _QUEUE = "modelserve.queue"
 _BATCH = "modelserve.batch"
