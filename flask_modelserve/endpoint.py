@@ -1,6 +1,6 @@
 """Endpoint: one spec bound to one app, and the way of one request through it.
 
-body -> content.read -> schema.decode -> caching.lookup -> call
+body -> content.read -> schema.decode -> caching.lookup -> admission -> call
      -> schema.check -> content.write -> caching.store -> metrics.observe -> response
 """
 
@@ -28,9 +28,10 @@ from .errors import InvalidRequest
 from .example import Example
 from .execution import Inline, Instance, caller_of, runner_of
 from .failures import Failures, outcome_of
-from .parameters import innermost
+from .parameters import innermost, merge
 from .request_id import HEADER, request_id_of
-from .response import Answer, add_known, answer_class, unidentified
+from .response import Answer, add_known, answer_class, split, unidentified
+from .rows import Rows
 from .streaming import STREAM_TYPES, Streamer
 
 if TYPE_CHECKING:
@@ -42,7 +43,6 @@ if TYPE_CHECKING:
     from .body import BodyReader
     from .caching import AnswerCache
     from .metrics import EndpointMetrics
-    from .rows import Rows
     from .schema import Arguments
     from .spec import EndpointSpec
     from .traces import Traces
@@ -51,7 +51,6 @@ if TYPE_CHECKING:
     Read = Callable[[bytes], tuple[Arguments, Any]]
 
 
-_STATUSES = range(100, 600)
 # The request itself: each look through its proxy costs as much as a call.
 _current_request: Callable[[], Request] = current_request._get_current_object  # type: ignore[attr-defined]  # noqa: SLF001 - flask types it as what it stands for
 
@@ -306,8 +305,6 @@ class Endpoint:
 
     def rows(self) -> Rows:
         """Return the way of inputs that no request brings."""
-        from .rows import Rows
-
         return Rows(
             self._app,
             self._spec,
@@ -342,27 +339,3 @@ class Endpoint:
         if self._spec.version is not None:
             headers.append(("X-Model-Version", self._spec.version))
         return headers
-
-
-def merge(arguments: Arguments, url: dict[str, Any]) -> None:
-    """Add the URL's arguments; the body may repeat one, but not contradict it."""
-    errors = [
-        {"field": name, "message": "differs from the URL's"}
-        for name in url.keys() & arguments.keys()
-        if arguments[name] != url[name]
-    ]
-    if errors:
-        raise InvalidRequest("The body contradicts the URL.", errors=errors)  # type: ignore[arg-type]  # dicts of the TypedDict's shape
-    arguments.update(url)
-
-
-def split(answer: tuple[Any, ...]) -> tuple[Any, int | None, Headers]:
-    """Take ``(body, status)`` and ``(body, status, headers)`` apart, as Flask's views return them.
-
-    Only behind a dict: any other tuple is an array.
-    """
-    match answer:
-        case (dict() as body, int() as status, *rest) if status in _STATUSES and len(rest) < 2:  # noqa: PLR2004 - one, the headers
-            headers = tuple(dict(rest[0]).items()) if rest else ()
-            return body, int(status), headers
-    return answer, None, ()

@@ -97,6 +97,18 @@ class Parameters:
             )
 
 
+def merge(arguments: dict[str, Any], url: dict[str, Any]) -> None:
+    """Add the URL's arguments; the body may repeat one, but not contradict it."""
+    errors = [
+        {"field": name, "message": "differs from the URL's"}
+        for name in url.keys() & arguments.keys()
+        if arguments[name] != url[name]
+    ]
+    if errors:
+        raise InvalidRequest("The body contradicts the URL.", errors=errors)  # type: ignore[arg-type]  # dicts of the TypedDict's shape
+    arguments.update(url)
+
+
 def returned(function: Callable[..., Any], *, in_columns: bool = False) -> Any:
     """Return what a function's signature says that it returns, or ``inspect.Parameter.empty``.
 

@@ -1,4 +1,7 @@
-"""The response class of answers: werkzeug's, without what a finished body of bytes can't need."""
+"""Responses: the class of answers, and what functions return in its place.
+
+The class is werkzeug's, without what a finished body of bytes can't need.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +13,13 @@ from werkzeug.datastructures import Headers
 from .request_id import HEADER
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 _OK = ("200 OK", 200)
 _REWRITTEN = {"location", "content-location"}
+_STATUSES = range(100, 600)
 
 
 class Answer(Response):
@@ -85,6 +89,18 @@ def unidentified(response: Response) -> Response:
     """Take the request id off a response that the user made: it may be sent again and again."""
     response.headers.remove(HEADER)
     return response
+
+
+def split(answer: tuple[Any, ...]) -> tuple[Any, int | None, Sequence[tuple[str, str]]]:
+    """Take ``(body, status)`` and ``(body, status, headers)`` apart, as Flask's views return them.
+
+    Only behind a dict: any other tuple is an array.
+    """
+    match answer:
+        case (dict() as body, int() as status, *rest) if status in _STATUSES and len(rest) < 2:  # noqa: PLR2004 - one, the headers
+            headers = tuple(dict(rest[0]).items()) if rest else ()
+            return body, int(status), headers
+    return answer, None, ()
 
 
 def answer_class(base: type[Response]) -> type[Response]:

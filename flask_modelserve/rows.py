@@ -13,8 +13,9 @@ import orjson
 from werkzeug.exceptions import HTTPException, InternalServerError, default_exceptions
 from werkzeug.wrappers import Response as BaseResponse
 
-from .endpoint import merge, split
 from .errors import BadResponse
+from .parameters import merge
+from .response import split
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
