@@ -16,6 +16,10 @@ _NESTED = {dict, list}
 _KEY = re.compile(rb'"\s*:')
 
 
+class Conflict(Exception):  # noqa: N818 - caught within the package
+    """Two keys of one object mean the same field, or members of one oneof."""
+
+
 def count_keys(value: Any) -> int:
     """Count the keys of all objects within a JSON value."""
     total = 0

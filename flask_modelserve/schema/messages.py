@@ -17,11 +17,13 @@ from protobuf import (
     message_to_json_value,
 )
 
+from .conversion import key_range
 from .descriptors import MAX_ANY_DEPTH, any_depth, dynamic_type, find_types
 from .refusal import explain
 from .rules import Rules, rules_of
-from .shapes import Shapes, element_of, is_required, key_range, restore_zeros, special
+from .shapes import Shapes, element_of, is_required, special
 from .unknown import Known
+from .zeros import restore_zeros
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -101,7 +103,7 @@ class MessageType:
         rendered = self.render(message)
         count = self._count
         if count is not None and count(value) != count(rendered):
-            restore_zeros(self.shape, value, rendered)
+            restore_zeros(self.shape.writers, value, rendered)
         return rendered
 
     def convert(self, message: Message) -> Any:

@@ -13,10 +13,11 @@ import orjson
 from ..content import dumps, loads, plain
 from ..errors import BadResponse, InvalidRequest
 from . import MAX_ERRORS
-from .duplicates import count_keys, refuse_duplicates
+from .conversion import read_fields
+from .duplicates import Conflict, count_keys, refuse_duplicates
+from .masks import write_masks
 from .messages import REFUSALS, message_type
 from .query import nest_query
-from .shapes import Conflict, read_fields, write_masks
 
 if TYPE_CHECKING:
     from protobuf import Message

@@ -1,9 +1,7 @@
-"""The shape of a message type: how its values become Python's, and what its JSON may not hold."""
+"""The shape of a message type: what reads, counts and writes the fields of its JSON."""
 
 from __future__ import annotations
 
-import datetime as dt
-import re
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -22,41 +20,21 @@ from protobuf import (
     message_to_json_value,
 )
 
-from .duplicates import count_keys
+from .conversion import WELL_KNOWN, converter_of, read_fields
+from .duplicates import Conflict, count_keys
+from .zeros import writer_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    # Turns a field's value, helped by the JSON it was parsed from, into what the function gets.
-    Convert = Callable[[Any, Any], Any]
-    # A field's name, attribute, whether it is in a oneof and takes null, and its conversion.
-    Reader = tuple[str, str, bool, bool, Convert | None]
-    # Puts the zeros that a JSON value sets into the same value as ProtoJSON.
-    Restore = Callable[[Any, Any], None]
-    # A field's JSON name, its zero as JSON where it has no presence, and what restores within it.
-    Writer = tuple[str, Any, Restore | None]
+    from .conversion import Convert, Reader
+    from .zeros import Writer
+
     Count = Callable[[Any], int]
 
-_UNDERSCORE = re.compile("_([a-z])")
-_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _LEGACY_REQUIRED = 3  # protobuf-py does not export its enum of presences
 _OPEN_VALUES = {"Struct", "Value", "ListValue", "Any"}
-_WRAPPERS = {
-    f"{kind}Value"
-    for kind in ("Double", "Float", "Int64", "UInt64", "Int32", "UInt32", "Bool", "String", "Bytes")
-}
-_WIDE = {
-    ScalarType.INT64,
-    ScalarType.UINT64,
-    ScalarType.SINT64,
-    ScalarType.FIXED64,
-    ScalarType.SFIXED64,
-}
-_UNSIGNED = {ScalarType.UINT32, ScalarType.UINT64, ScalarType.FIXED32, ScalarType.FIXED64}
-
-
-class Conflict(Exception):  # noqa: N818 - caught within the package
-    """Two keys of one object mean the same field, or members of one oneof."""
+_SPECIAL = _OPEN_VALUES | WELL_KNOWN.keys()
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +69,13 @@ class FieldShape:
         """What ``read_fields`` needs of it."""
         return self.name, self.attribute, self.in_oneof, self.takes_null, self.convert
 
+    @property
+    def writer(self) -> Writer:
+        """What ``restore_zeros`` needs of it."""
+        message = self.message
+        nested = None if message is None or message.is_special else message.writers
+        return writer_of(self.description, nested, in_oneof=self.in_oneof)
+
 
 @dataclass(slots=True)
 class MessageShape:
@@ -119,7 +104,7 @@ class MessageShape:
     def finish(self) -> None:
         """Take the shortest way to count, once all fields are known."""
         self.readers.update((key, shape.reader) for key, shape in self.fields.items())
-        self.writers.update((key, _writer(shape)) for key, shape in self.fields.items())
+        self.writers.update((key, shape.writer) for key, shape in self.fields.items())
         if not (self.nested or self.may_conflict):
             self.count = len
 
@@ -156,30 +141,12 @@ class MessageShape:
         return special(self.description) is not None
 
 
-def read_fields(readers: dict[str, Reader], message: Any, value: dict[str, Any]) -> dict[str, Any]:
-    """Return the fields that the JSON ``value`` sets, as ``message`` holds them."""
-    found = {}
-    for key, item in value.items():
-        reader = readers.get(key)
-        if reader is None:
-            continue
-        name, attribute, in_oneof, takes_null, convert = reader
-        if item is None and not takes_null:
-            continue
-        held = getattr(message, attribute)
-        if in_oneof:
-            held = held.value
-        found[name] = held if convert is None else convert(held, item)
-    return found
-
-
 def special(description: DescMessage) -> str | None:
     """Return the short name of a well-known type with a JSON form of its own, else None."""
     package, _, name = description.type_name.rpartition(".")
     if package != "google.protobuf":
         return None
-    known = {"Timestamp", "Duration", "FieldMask"} | _OPEN_VALUES | _WRAPPERS
-    return name if name in known else None
+    return name if name in _SPECIAL else None
 
 
 def is_required(description: DescField) -> bool:
@@ -224,53 +191,20 @@ class Shapes:
             description=description,
             name=description.name,
             attribute=oneof.local_name if oneof is not None else description.local_name,
-            convert=self._converter(value),
+            convert=converter_of(value, self._message_converter),
             in_oneof=oneof is not None,
             takes_null=single and _takes_null(element),
             message=self.of(element) if isinstance(element, DescMessage) else None,
             slot=f"oneof {oneof.name}" if oneof is not None else description.name,
         )
 
-    def _converter(self, value: Any) -> Convert | None:
-        if isinstance(value, DescFieldValueScalar):
-            return None
-        if isinstance(value, DescFieldValueList):
-            each = self._element_converter(value.element)
-            return None if each is None else partial(_convert_list, each)
-        if isinstance(value, DescFieldValueMap):
-            each = self._element_converter(value.value)
-            keys = key_range(value)
-            if keys is not None:
-                return partial(_convert_numbered_map, keys, each)
-            return None if each is None else partial(_convert_map, each)
-        if isinstance(value, DescFieldValueMessage):
-            return self._element_converter(value.message)
-        return self._element_converter(value.enum)
-
-    def _element_converter(self, element: ScalarType | DescMessage | DescEnum) -> Convert | None:
-        if isinstance(element, DescEnum):
-            return partial(_convert_enum, _enum_names(element))
-        if isinstance(element, DescMessage):
-            return self._message_converter(element)
-        return None
-
     def _message_converter(self, description: DescMessage) -> Convert:
         name = special(description)
         if name is None:
             return partial(read_fields, self.of(description).readers)
-        if name == "Timestamp":
-            return lambda held, _: (
-                _EPOCH + dt.timedelta(seconds=held.seconds, microseconds=held.nanos // 1000)
-            )
-        if name == "Duration":
-            return lambda held, _: dt.timedelta(
-                seconds=held.seconds, microseconds=int(held.nanos / 1000)
-            )
-        if name == "FieldMask":
-            return lambda held, _: held.paths
-        if name in _WRAPPERS:
-            return lambda held, _: held.value
-        return lambda held, _: message_to_json_value(held, registry=self._registry)
+        if name in _OPEN_VALUES:
+            return lambda held, _: message_to_json_value(held, registry=self._registry)
+        return WELL_KNOWN[name]
 
     def _counter(self, description: DescField) -> Count | None:
         """Return what counts the keys within a field's JSON value; None where it has none."""
@@ -309,56 +243,6 @@ def _takes_null(element: ScalarType | DescMessage | DescEnum) -> bool:
     }
 
 
-def key_range(value: Any) -> range | None:
-    """Return the range of a map's keys; None for keys that are no numbers, and for all else."""
-    if not isinstance(value, DescFieldValueMap):
-        return None
-    bits = 64 if value.key in _WIDE else 32
-    if value.key in _UNSIGNED:
-        return range(2**bits)
-    if value.key in {ScalarType.STRING, ScalarType.BOOL}:
-        return None
-    return range(-(2 ** (bits - 1)), 2 ** (bits - 1))
-
-
-def _enum_names(description: DescEnum) -> dict[int, str | None]:
-    if description.type_name == "google.protobuf.NullValue":
-        return {0: None}
-    # Of several names of one number the first is the one that is written.
-    return {value.number: value.name for value in reversed(description.values)}
-
-
-def _convert_enum(names: dict[int, str | None], held: int, _: Any) -> str | int | None:
-    number = int(held)
-    if number in names:
-        return names[number]
-    if not -(2**31) <= number < 2**31:  # the engine looks at the range only in to_binary
-        raise OverflowError(f"{number} is no enum number")
-    return number
-
-
-def _convert_list(each: Convert, held: list[Any], value: list[Any]) -> list[Any]:
-    return list(map(each, held, value))
-
-
-def _convert_numbered_map(
-    keys: range, each: Convert | None, held: dict[int, Any], value: dict[str, Any]
-) -> dict[int, Any]:
-    if len(held) < len(value):  # "1" and "01" are one key
-        raise Conflict
-    # The engine looks at the range only in to_binary.
-    if held and not (min(held) in keys and max(held) in keys):
-        raise OverflowError("a map's key is out of range")
-    return held if each is None else _convert_map(each, held, value)
-
-
-def _convert_map(each: Convert, held: dict[Any, Any], value: dict[str, Any]) -> dict[Any, Any]:
-    return {
-        key: each(item, sent)
-        for (key, item), sent in zip(held.items(), value.values(), strict=True)
-    }
-
-
 def _count_list(each: Count, value: list[Any]) -> int:
     return sum(map(each, value))
 
@@ -375,82 +259,3 @@ def map_elements(shape: FieldShape, item: Any, convert: Callable[[Any], Any]) ->
     if isinstance(kind, DescFieldValueMap) and type(item) is dict:
         return {key: convert(part) for key, part in item.items()}
     return convert(item)
-
-
-def write_masks(shape: MessageShape, value: Any) -> Any:
-    """Write those FieldMasks of a JSON value that are lists of paths, as functions get them."""
-    if type(value) is list and special(shape.description) == "FieldMask":
-        # A path that lowerCamelCase can't express is left for the engine to refuse.
-        is_path = all(type(path) is str and path == path.lower() for path in value)
-        return _UNDERSCORE.sub(lambda m: m[1].upper(), ",".join(value)) if is_path else value
-    if type(value) is not dict or shape.is_special:
-        return value
-    written = dict(value)
-    for key, item in value.items():
-        field = shape.fields.get(key)
-        if field is not None and field.message is not None:
-            written[key] = map_elements(field, item, partial(write_masks, field.message))
-    return written
-
-
-def restore_zeros(shape: MessageShape, value: dict[str, Any], rendered: dict[str, Any]) -> None:
-    """Put back the zeros that ``value`` sets, since ProtoJSON leaves out those without presence.
-
-    Args:
-        shape: The type of both.
-        value: A JSON object as it was sent or returned.
-        rendered: The same message as ProtoJSON, changed in place.
-    """
-    writers = shape.writers
-    for key, item in value.items():
-        writer = writers.get(key)
-        if writer is None or item is None:
-            continue
-        name, zero, restore = writer
-        if name not in rendered:
-            if zero is not None:
-                rendered[name] = zero
-        elif restore is not None:
-            restore(item, rendered[name])
-
-
-def _writer(compiled: FieldShape) -> Writer:
-    """Return what ``restore_zeros`` needs of a field."""
-    value = compiled.description.value
-    restore: Restore | None = None
-    if compiled.message is not None and not compiled.message.is_special:
-        restore = partial(restore_zeros, compiled.message)
-        if isinstance(value, DescFieldValueList):
-            restore = partial(_restore_list, restore)
-        elif isinstance(value, DescFieldValueMap):
-            restore = partial(_restore_map, restore)
-    zero = None if compiled.in_oneof else _zero(compiled.description)
-    return compiled.description.json_name, zero, restore
-
-
-def _restore_list(restore: Restore, value: list[Any], rendered: list[Any]) -> None:
-    for one, other in zip(value, rendered, strict=False):
-        restore(one, other)
-
-
-def _restore_map(restore: Restore, value: dict[str, Any], rendered: dict[str, Any]) -> None:
-    for one, other in zip(value.values(), rendered.values(), strict=False):
-        restore(one, other)
-
-
-def _zero(description: DescField) -> Any:
-    """Return the JSON form of a field's zero value."""
-    value = description.value
-    if isinstance(value, DescFieldValueList):
-        return []
-    if isinstance(value, DescFieldValueMap):
-        return {}
-    if not isinstance(value, DescFieldValueScalar):
-        return value.enum.values[0].name if not isinstance(value, DescFieldValueMessage) else {}
-    if value.scalar in _WIDE:
-        return "0"
-    if value.scalar is ScalarType.BOOL:
-        return False
-    if value.scalar in {ScalarType.STRING, ScalarType.BYTES}:
-        return ""
-    return 0.0 if value.scalar in {ScalarType.DOUBLE, ScalarType.FLOAT} else 0
