@@ -37,6 +37,7 @@ _JOINED = 65_536  # bytes of a body, at most, that are copied to leave together 
 _DISCARDED = 65_536  # bytes that an application leaves of a body, at most, for another request
 _LINGER = 10  # seconds for a client to stop sending
 _LEFT = {errno.EPIPE, errno.ECONNRESET, errno.ENOTCONN}  # of a client that has gone
+_DECIDING = {"content-length", "upgrade"}  # what changes how an answer is sent
 
 
 class Response(wsgi.Response):  # type: ignore[misc]  # gunicorn has no types
@@ -65,10 +66,10 @@ class Response(wsgi.Response):  # type: ignore[misc]  # gunicorn has no types
             if name in known and wsgi.HEADER_VALUE_RE.fullmatch(value):
                 self.headers.append((name, value.strip(" \t")))
                 continue
-            before = len(self.headers), self.response_length
+            before = len(self.headers)
             super().process_headers([header])
-            taken = len(self.headers) > before[0] and self.response_length == before[1]
-            if taken and name.lower() != "upgrade" and len(known) < MOST_NAMES:
+            taken = len(self.headers) > before
+            if taken and name.lower() not in _DECIDING and len(known) < MOST_NAMES:
                 known.add(name)
 
     def write(self, data: bytes) -> None:

@@ -87,6 +87,14 @@ def environ():
     return {key: value for key, value in request.environ.items() if type(value) is str}
 
 
+@app.get("/twice")
+def twice():
+    response = app.make_response("twice")
+    for _ in range(2):
+        response.headers.add("Content-Length", "5")
+    return response
+
+
 @app.get("/wrong")
 def wrong():
     return "", {"X-Wrong": "caf\\u20ac"}
@@ -283,6 +291,15 @@ def test_applications_that_fail(server: Fleet) -> None:
     assert not seen.endswith(b"0\r\n\r\n"), "an answer that broke looks whole"
     assert server.ask(21)["double"] == 42
     assert "broken within an answer" in server.log()
+
+
+def test_answers_that_say_their_length_twice(server: Fleet) -> None:
+    """What one answer's headers repeat changes nothing for the answers after it."""
+    exchanged(server.port, request("GET /twice HTTP/1.1", "Connection: close"))
+    seen = exchanged(server.port, question(21, "Connection: close"))
+    head, _, body = seen.partition(b"\r\n\r\n")
+    assert b"Transfer-Encoding" not in head
+    assert json.loads(body)["double"] == 42
 
 
 def test_connections_that_an_application_takes_over(server: Fleet) -> None:
