@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import gevent
 from gevent.server import StreamServer
+from gunicorn.glogging import Logger
 from gunicorn.workers import ggevent
 
 from .connection import Connection
@@ -66,7 +67,8 @@ class GeventWorker(ggevent.GeventWorker):  # type: ignore[misc]  # gunicorn has 
     def run(self) -> None:
         """Serve until told to stop, and until what had begun by then is answered."""
         self.heads = Settings(self.cfg)
-        self.logs_access = self.log.access_log_enabled
+        # A logger's own method may do more: that for statsd counts requests.
+        self.logs_access = self.log.access_log_enabled or type(self.log).access is not Logger.access
         gevent.spawn(self._end_late_connections)
         super().run()
 

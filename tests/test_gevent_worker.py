@@ -464,6 +464,18 @@ def test_hooks_and_access_log(tmp_path: Path) -> None:
         assert logged
 
 
+def test_statsd(tmp_path: Path) -> None:
+    """gunicorn's statsd counts requests, with and without an access log."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as statsd:
+        statsd.bind(("127.0.0.1", 0))
+        statsd.settimeout(PATIENCE)
+        host = f"127.0.0.1:{statsd.getsockname()[1]}"
+        with fleet(tmp_path, "--statsd-host", host, WEB_CONCURRENCY="1") as server:
+            server.ask()
+            while b"gunicorn.requests:1|c" not in statsd.recv(1000):
+                pass
+
+
 def test_unix_sockets(tmp_path: Path) -> None:
     """Behind a proxy on the same machine it listens on a socket of the file system."""
     path = tmp_path / "socket"
