@@ -140,7 +140,7 @@ class Connection:
         self._parser = http.get_parser(worker.cfg, sock, client)
         self._unreader = self._parser.unreader = Unreader(sock, worker)
         self._heads = None
-        if isinstance(server, tuple) and "SCRIPT_NAME" not in os.environ:
+        if worker.reads_heads and isinstance(server, tuple) and "SCRIPT_NAME" not in os.environ:
             self._heads = HeadReader(worker.heads, sock, client, server)
         self._request: Request | None = None
 
@@ -193,6 +193,7 @@ class Connection:
         if common is None:
             return None
         request, environ = common
+        self._worker.pre_request(self._worker, request)
         # The parser is to look for the end of those bodies that are still to come.
         self._parser.mesg = None if type(request.body) is BytesIO else request
         response = Response(request, self._sock, self._worker.cfg, self._worker)
@@ -203,7 +204,8 @@ class Connection:
     def _any(self, data: bytes) -> tuple[Request, WSGIEnvironment, Response]:
         """Read any other request."""
         self._unreader.unread(data)
-        request = next(self._parser)
+        request = self._request = next(self._parser)
+        self._worker.pre_request(self._worker, request)
         response, environ = wsgi.create(
             request,
             self._sock,
@@ -247,7 +249,6 @@ class Connection:
         """Answer one request; return whether another may follow."""
         worker = self._worker
         try:
-            worker.pre_request(worker, request)
             worker.count_request()
             self._run(request, environ, response)
         except (GreenletExit, OSError):

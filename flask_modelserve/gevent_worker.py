@@ -54,6 +54,8 @@ class GeventWorker(ggevent.GeventWorker):  # type: ignore[misc]  # gunicorn has 
         config = self.cfg
         self.ticks = 0  # seconds, about: connections tell by them how long they have been idle
         self.pre_request = config.pre_request
+        # A user's may change a request, and with it the environ that is made of it.
+        self.reads_heads = config.pre_request is config.settings["pre_request"].default
         self.post_request = config.post_request
         self.keeps_alive = config.keepalive > 0
         self._connections: set[Connection] = set()

@@ -464,6 +464,21 @@ def test_hooks_and_access_log(tmp_path: Path) -> None:
         assert logged
 
 
+CHANGES = """
+from flask_modelserve.gunicorn import *
+
+def pre_request(worker, req):
+    req.headers.append(("X-RECEIVED", "just now"))
+"""
+
+
+def test_hooks_that_change_requests(tmp_path: Path) -> None:
+    """What gunicorn's hook ``pre_request`` adds to a request reaches the application."""
+    with fleet(tmp_path, config=CHANGES, app=APP, WEB_CONCURRENCY="1") as server:
+        seen = exchanged(server.port, request("GET /environ HTTP/1.1", "Connection: close"))
+    assert b'"HTTP_X_RECEIVED":"just now"' in seen
+
+
 def test_statsd(tmp_path: Path) -> None:
     """gunicorn's statsd counts requests, with and without an access log."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as statsd:
