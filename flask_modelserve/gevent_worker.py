@@ -1,4 +1,4 @@
-# pyright: reportIncompatibleVariableOverride=false
+# pyright: reportArgumentType=false, reportIncompatibleVariableOverride=false
 # The stubs of gunicorn that pyright brings are of an older one.
 """gunicorn's gevent worker, with a shorter way for common requests and a shorter stop.
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import gevent
 from gevent.server import StreamServer
@@ -21,6 +21,8 @@ from .connection import Connection
 from .head import Settings
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from gevent import socket as gevent_socket
     from gevent.pool import Pool
 
@@ -29,8 +31,30 @@ if TYPE_CHECKING:
 LINGER = 2
 
 
+class Listener(NamedTuple):
+    """What gunicorn asks for an address, when the socket itself may be closed."""
+
+    address: Any
+
+    def getsockname(self) -> Any:
+        return self.address
+
+
 class Server(StreamServer):  # type: ignore[misc]  # gevent has no types
     """Accepts a worker's connections."""
+
+    def __init__(
+        self,
+        listener: gevent_socket.socket,
+        serve: Callable[[gevent_socket.socket, Any], None],
+        **options: Any,
+    ) -> None:
+        self._serve = serve
+        super().__init__(listener, **options)
+
+    def handle(self, sock: gevent_socket.socket, client: Any) -> None:
+        """Serve a connection; TLS asks for this once it has shaken hands, after a close too."""
+        self._serve(sock, client)
 
     def close(self) -> None:
         """Stop accepting, once all are taken that wait: they would be reset."""
@@ -78,11 +102,12 @@ class GeventWorker(ggevent.GeventWorker):  # type: ignore[misc]  # gunicorn has 
         self, listener: gevent_socket.socket, *, spawn: Pool, **options: Any
     ) -> Server:
         """Return what accepts connections: gunicorn asks this of a class."""
-        handle = partial(self.handle, listener)
-        if self._is_plain:  # the listener may be closed by the time that a connection is handled
-            handle = partial(self._serve, listener.getsockname())
+        address = listener.getsockname()
+        serve = partial(self._serve, address)
+        if not self._is_plain:
+            serve = partial(self.handle, Listener(address))
         tls = {name: value for name, value in options.items() if name == "ssl_context"}
-        server = Server(listener, handle=handle, spawn=spawn, **tls)
+        server = Server(listener, serve, spawn=spawn, **tls)
         if self.cfg.workers > 1:
             server.max_accept = 1
         return server

@@ -11,7 +11,7 @@ import ssl
 import subprocess
 import threading
 import time
-from contextlib import closing
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -408,25 +408,38 @@ def in_flight(server: Fleet) -> str:
     return server.get().partition("modelserve_in_flight{")[2].partition("\n")[0].replace('"}', "")
 
 
-def test_a_stop_answers_who_has_come(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("option", "first"),
+    [("--preload", b""), ("--proxy-protocol=v1", b"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n")],
+    ids=["plain", "proxied"],
+)
+def test_a_stop_answers_who_has_come(tmp_path: Path, option: str, first: bytes) -> None:
     """Connections that the kernel took on before the stop are answered, not reset."""
-    with fleet(tmp_path, "--worker-connections", "1000", WEB_CONCURRENCY="1") as server:
+    with fleet(tmp_path, "--worker-connections", "1000", option, WEB_CONCURRENCY="1") as server:
         server.ask()
         (worker,) = server.workers()
-        server.signal(signal.SIGSTOP, worker)
-        waiting = []
-        for number in range(30):
-            connection = socket.create_connection(("127.0.0.1", server.port), PATIENCE)
-            connection.sendall(question(number))
-            waiting.append(connection)
-        server.signal(TERM)
-        until(lambda: "Handling signal: term" in server.log())
-        server.signal(signal.SIGCONT, worker)
+        with suspended(server, worker):
+            waiting = []
+            for number in range(30):
+                connection = socket.create_connection(("127.0.0.1", server.port), PATIENCE)
+                connection.sendall(first + question(number))
+                waiting.append(connection)
         for number, connection in enumerate(waiting):
             seen = everything(connection)
             assert f'"double":{2 * number}'.encode() in seen
             connection.close()
         assert server.process.wait(PATIENCE) == 0
+
+
+@contextmanager
+def suspended(server: Fleet, worker: int) -> Iterator[None]:
+    """Suspend a worker, and have it go on once the server is told to stop."""
+    server.signal(signal.SIGSTOP, worker)
+    yield
+    server.signal(TERM)
+    until(lambda: "Handling signal: term" in server.log())
+    time.sleep(1)  # its own pause is over, too, and it stops before it accepts anyone
+    server.signal(signal.SIGCONT, worker)
 
 
 def test_restarts_after_so_many_requests(tmp_path: Path) -> None:
@@ -507,18 +520,50 @@ def test_unix_sockets(tmp_path: Path) -> None:
 
 def test_tls(tmp_path: Path) -> None:
     """With a certificate it speaks HTTPS, as gunicorn does."""
-    key, certificate = tmp_path / "key", tmp_path / "certificate"
+    with fleet(tmp_path, *certified(tmp_path), app=APP, WEB_CONCURRENCY="1") as server:
+        trust = {"timeout": PATIENCE, "context": trusting(tmp_path)}
+        with closing(http.client.HTTPSConnection("127.0.0.1", server.port, **trust)) as client:
+            for _ in range(2):
+                seen = json.loads(answers(client, "GET", "/environ"))
+                assert seen["wsgi.url_scheme"] == "https"
+
+
+def test_a_stop_answers_who_has_come_by_tls(tmp_path: Path) -> None:
+    """Connections that have yet to shake hands when the worker stops are answered too."""
+    with fleet(tmp_path, *certified(tmp_path), WEB_CONCURRENCY="1") as server:
+        context = trusting(tmp_path)
+        until(lambda: "Worker ready" in server.log())
+        (worker,) = server.workers()
+        with suspended(server, worker):
+            waiting = []
+            for _ in range(10):
+                plain = socket.create_connection(("127.0.0.1", server.port), PATIENCE)
+                connection = context.wrap_socket(plain, do_handshake_on_connect=False)
+                connection.setblocking(False)
+                with pytest.raises(ssl.SSLWantReadError):
+                    connection.do_handshake()
+                connection.settimeout(PATIENCE)
+                waiting.append(connection)
+        for number, connection in enumerate(waiting):
+            connection.do_handshake()
+            connection.sendall(question(number))
+            assert f'"double":{2 * number}'.encode() in everything(connection)
+            connection.close()
+        assert server.process.wait(PATIENCE) == 0
+
+
+def certified(folder: Path) -> list[str]:
+    """Return the options for a certificate that is made."""
+    key, certificate = folder / "key", folder / "certificate"
     made = [program("openssl"), "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1"]
     made += ["-keyout", str(key), "-out", str(certificate), "-subj", "/CN=localhost"]
     made += ["-addext", "subjectAltName=DNS:localhost"]
     subprocess.run(made, check=True, capture_output=True)
-    options = ("--keyfile", str(key), "--certfile", str(certificate))
-    with fleet(tmp_path, *options, app=APP, WEB_CONCURRENCY="1") as server:
-        context = ssl.create_default_context(cafile=certificate)
-        context.check_hostname = False
-        with closing(
-            http.client.HTTPSConnection("127.0.0.1", server.port, timeout=PATIENCE, context=context)
-        ) as client:
-            for _ in range(2):
-                seen = json.loads(answers(client, "GET", "/environ"))
-                assert seen["wsgi.url_scheme"] == "https"
+    return ["--keyfile", str(key), "--certfile", str(certificate)]
+
+
+def trusting(folder: Path) -> ssl.SSLContext:
+    """Return what a client needs to trust it."""
+    context = ssl.create_default_context(cafile=folder / "certificate")
+    context.check_hostname = False
+    return context
