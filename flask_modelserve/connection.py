@@ -53,7 +53,10 @@ class Response(wsgi.Response):  # type: ignore[misc]  # gunicorn has no types
 
     def should_close(self) -> bool:
         """Tell whether this is the connection's last answer: it may have taken long."""
-        if not (self.headers_sent or (self._worker.alive and self._worker.keeps_alive)):
+        worker = self._worker
+        if not self.headers_sent and (
+            not (worker.alive and worker.keeps_alive) or _leaves_much(self.req.body)
+        ):
             self.must_close = True
         closes: bool = super().should_close()
         return closes
@@ -117,6 +120,17 @@ class Unreader(SocketUnreader):  # type: ignore[misc]  # gunicorn has no types
         received: bytes = super().chunk(size_hint)
         self.silent_since = None
         return received
+
+
+def _leaves_much(body: Body | BytesIO) -> bool:
+    """Tell whether more of a body is unread than is read for the sake of another request."""
+    if isinstance(body, BytesIO):
+        return False
+    if isinstance(body.reader, LengthReader):
+        unread: int = body.reader.length
+        return unread > _DISCARDED
+    in_chunks: bool = body.reader.parser is not None  # of which there may be any number
+    return in_chunks
 
 
 class Connection:
@@ -236,7 +250,7 @@ class Connection:
             self._parser.mesg = None
             return may_go_on
         self.idle_since = self._worker.ticks
-        if may_go_on and self._parser.finish_body(max_bytes=_DISCARDED):
+        if may_go_on and self._parser.finish_body(max_bytes=2 * _DISCARDED):
             self._parser.mesg = None
             return True
         self._sock.shutdown(socket.SHUT_WR)

@@ -248,6 +248,17 @@ def test_bodies_that_nobody_reads(server: Fleet, last: str) -> None:
     assert slowest < 1
 
 
+@pytest.mark.parametrize("in_chunks", [False, True])
+def test_requests_after_bodies_that_nobody_reads(server: Fleet, in_chunks: bool) -> None:
+    """A client that keeps its connection is told where it can't: its next request is answered."""
+    with closing(http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)) as client:
+        for size in (1, 65_535, 65_536, 65_537, 70_000, 1_000_000):
+            body = iter([bytes(size)]) if in_chunks else bytes(size)
+            seen = answers(client, "POST", "/ignored", body=body, encode_chunked=in_chunks)
+            assert seen == b"ignored"
+            assert json.loads(answers(client, "POST", "/", body=b'{"number": 21}'))["double"] == 42
+
+
 def test_expectations(server: Fleet) -> None:
     """curl waits for the permission to send a large body, and gets it."""
     with socket.create_connection(("127.0.0.1", server.port), PATIENCE) as connection:
