@@ -381,12 +381,12 @@ def test_silent_clients_are_let_go(announced: str, tmp_path: Path) -> None:
     if "chunked" in announced:
         body = [b"%x\r\n%b\r\n" % (len(part), part) for part in [*body, b""]]
     head = request("POST / HTTP/1.1", announced, "Connection: close")
-    with fleet(tmp_path, "--timeout", "2", WEB_CONCURRENCY="1") as server:
+    with fleet(tmp_path, "--timeout", "5", WEB_CONCURRENCY="1") as server:
         with socket.create_connection(("127.0.0.1", server.port), PATIENCE) as connection:
             begun = time.monotonic()
             connection.sendall(head + body[0])
             assert everything(connection).startswith(b"HTTP/1.1 400 ")
-            assert 1.9 < time.monotonic() - begun < 10
+            assert 4.9 < time.monotonic() - begun < 20
         assert b'"double":42' in exchanged(server.port, head, *body, pause=0.8)
         assert "Traceback" not in server.log()
 
