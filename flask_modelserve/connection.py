@@ -250,7 +250,7 @@ class Connection:
             self._parser.mesg = None
             return may_go_on
         self.idle_since = self._worker.ticks
-        if may_go_on and self._parser.finish_body(max_bytes=2 * _DISCARDED):
+        if may_go_on and self._parser.finish_body():  # not much, or the answer had said close
             self._parser.mesg = None
             return True
         self._sock.shutdown(socket.SHUT_WR)
