@@ -15,6 +15,11 @@ if TYPE_CHECKING:
 _LONG = re.compile(rb"[0-9]{19}")
 
 
+def has_long(text: bytes) -> bool:
+    """Tell whether JSON may hold an integer of which orjson would make a float."""
+    return _LONG.search(text) is not None
+
+
 def parse(text: bytes, integer: Callable[[str], Any] = int) -> Any:
     """Parse JSON, its integers to the last digit.
 
@@ -22,4 +27,4 @@ def parse(text: bytes, integer: Callable[[str], Any] = int) -> Any:
         text: A JSON text.
         integer: Makes something of an integer; it need not be called for one of few digits.
     """
-    return json.loads(text, parse_int=integer) if _LONG.search(text) else orjson.loads(text)
+    return json.loads(text, parse_int=integer) if has_long(text) else orjson.loads(text)

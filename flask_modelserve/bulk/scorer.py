@@ -13,7 +13,7 @@ from ..content import loads
 from ..errors import InvalidRequest
 from ..routes import find_route
 from ..schema.duplicates import refuse_duplicates
-from .integers import parse
+from .integers import has_long, parse
 from .writers import Answer
 
 if TYPE_CHECKING:
@@ -126,8 +126,9 @@ def _take_out(
     if not isinstance(content, bytes):
         fields = content.copy()
         return {name: fields.pop(name) for name in names if name in fields}, fields
-    loads(content)  # refuses what is no JSON
-    value = parse(content)  # a URL's integers may be of any size
+    value = loads(content)
+    if has_long(content):  # a URL's integers may be of any size
+        value = parse(content)
     refuse_duplicates(content, value)
     if not isinstance(value, dict):
         return {}, content  # the URL lacks its arguments
