@@ -24,7 +24,7 @@ class Values:
         file: Returns where the values of a kind are to be, asked once in each process.
     """
 
-    _multiprocess = True
+    _multiprocess = True  # as its own classes say to whoever asks
 
     def __init__(self, file: Callable[[str], Path]) -> None:
         self._file = file

@@ -11,7 +11,6 @@ import threading
 import time
 from collections import Counter
 from contextlib import contextmanager, suppress
-from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -240,14 +239,14 @@ def disturb(
 
     It ends once there were so many requests and workers have followed others, or with a lost one.
     """
-    for count, disturbance in enumerate(cycle(disturbances)):
-        if sending.lost or (sending.sent >= requests and len(sending.by_worker) > 2):
-            return count
+    count = 0
+    while not sending.lost and (sending.sent < requests or len(sending.by_worker) <= 2):
         answered = sending.right
-        disturbance()
+        disturbances[count % len(disturbances)]()
+        count += 1
         sending.join(pause)
         until(lambda answered=answered: sending.lost or sending.right > answered)  # type: ignore[misc]
-    return 0
+    return count
 
 
 KILL, TERM, HUP = signal.SIGKILL, signal.SIGTERM, signal.SIGHUP
